@@ -1,0 +1,64 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+# Mails per second of the demo; the product's default is 5.
+RATE ?= 20
+PORT ?= 8000
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+# What no check or test may read from a person's shell or .env.
+CLEAN = env -u DATABASE_URL -u REDIS_URL ENV_FILE=/dev/null
+
+.PHONY: help setup demo run test check fix bench lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.dev ## make .venv with everything: run, test, develop
+
+$(VENV)/bin/python:
+	python3 -m venv $(VENV)
+
+# The demo needs less than development: a fresh machine gets there sooner.
+$(VENV)/.local: requirements/local.txt | $(VENV)/bin/python
+	@echo "installing the locked requirements ..."
+	@test -e $(VENV)/.dev || $(PIP_INSTALL) --no-compile -r requirements/local.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@echo "installing the locked requirements ..."
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $(VENV)/.local $@
+
+demo: $(VENV)/.local ## everything with demo data in one command (RATE=20 mails a second, PORT=8000)
+	SES_MAX_SEND_RATE=$(RATE) $(PY) manage.py up --demo --data-dir .local/demo $(if $(filter-out 8000,$(PORT)),--port $(PORT))
+
+run: $(VENV)/.local ## everything with your own data, kept in .local
+	$(PY) manage.py up
+
+test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
+	$(PY) -m pytest -n auto --dist loadgroup
+
+check: $(VENV)/.dev ## format, lint, types, floors, migrations, API schema, deployment checks
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/djade --target-version 5.2 --check $$(git ls-files 'templates/*.html' '*/templates/*.html')
+	$(CLEAN) $(VENV)/bin/mypy .
+	$(CLEAN) $(VENV)/bin/lint-imports
+	$(CLEAN) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(CLEAN) $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
+	env -i PATH="$$PATH" HOME="$$HOME" ENV_FILE=tests/production.env $(PY) manage.py check --deploy --fail-level WARNING
+
+fix: $(VENV)/.dev ## format and mend what can be mended
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html' '*/templates/*.html')
+
+bench: $(VENV)/.dev ## pace, throughput and import, as ratios in one run
+	$(PY) -m tests.bench
+
+lock: ## renew the locked requirements (needs uv)
+	$(COMPILE) -o requirements/run.txt
+	$(COMPILE) --extra local -c requirements/run.txt -o requirements/local.txt
+	$(COMPILE) --extra local --extra dev -c requirements/local.txt -o requirements/dev.txt

@@ -1,0 +1,111 @@
+"""Reads environment variables and explains, in one line, what is wrong with them.
+
+Every problem is collected, so that a person mends them in one go; `stop_if_wrong` then ends the
+process, whichever it is: manage.py, gunicorn, a Celery worker or beat.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+
+
+class Environment:
+    """Typed access to the environment with remedies for humans."""
+
+    def __init__(self, env_file: Path) -> None:
+        self._env = environ.Env()
+        self.problems: list[str] = []
+        if env_file.is_file():
+            self._env.read_env(env_file)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The variable's text without surrounding white space; empty counts as not set."""
+        return str(self._env.str(name, default="")).strip() or default
+
+    def first(self, *names: str) -> str:
+        """The first of several spellings that is set."""
+        return next((value for name in names if (value := self.text(name))), "")
+
+    def items(self, name: str) -> list[str]:
+        """A comma-separated list without empty items."""
+        return [item.strip() for item in self.text(name).split(",") if item.strip()]
+
+    def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            self.refuse(name, f"is {value!r}", f"set it to one of: {', '.join(choices)}")
+            return default
+        return value
+
+    def number(self, name: str, default: float | None, *, least: float, most: float) -> float | None:
+        """A finite number within bounds."""
+        return self._parsed(name, default, float, lambda n: least <= n <= most, f"a number from {least:g} to {most:g}")
+
+    def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
+        """A whole number within bounds."""
+        return self._parsed(name, default, int, lambda n: least <= n <= most, f"a whole number from {least} to {most}")
+
+    def flag(self, name: str, default: bool) -> bool:
+        """true or false; anything else is a mistake, never silently false."""
+        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        value = self.text(name).lower()
+        if value and value not in words:
+            self.refuse(name, f"is {value!r}", "set it to true or false")
+        return words.get(value, default)
+
+    def origin(self, name: str, default: str) -> str:
+        """An http(s) origin without a path, e.g. https://mail.example.com."""
+        value = self.text(name, default).rstrip("/")
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.path or parts.query or parts.fragment)
+            _ = parts.port
+        except ValueError:
+            good = False
+        if not good:
+            self.refuse(name, f"is {value!r}", "set it to an origin such as https://mail.example.com")
+            return default
+        return value
+
+    def url(self, name: str, default: str, schemes: tuple[str, ...]) -> str:
+        """A connection URL with one of the schemes."""
+        value = self.text(name, default)
+        if value and value.split("://", 1)[0] not in schemes:
+            # The value may hold a password: never repeat it.
+            self.refuse(name, "is not understood", f"it must start with one of: {', '.join(s + '://' for s in schemes)}")
+        return value
+
+    def refuse(self, name: str, problem: str, remedy: str) -> None:
+        """Note one problem: `NAME problem: remedy`."""
+        self.problems.append(f"{name} {problem}: {remedy}")
+
+    def require(self, name: str, value: object, remedy: str) -> None:
+        """Note a problem when a value is not set."""
+        if not value:
+            self.refuse(name, "is not set", remedy)
+
+    def stop_if_wrong(self) -> None:
+        """End this process with one line when anything is wrong.
+
+        SystemExit and not ImproperlyConfigured: Django, gunicorn and Celery would each print a
+        traceback around the latter, and Django swallows it for some commands.
+        """
+        if self.problems:
+            sys.exit("cannot start: " + "; ".join(problem.replace("\n", " ") for problem in self.problems))
+
+    def _parsed(self, name: str, default: Any, parse: Callable[[str], Any], good: Callable[[Any], bool], wanted: str) -> Any:
+        raw = self.text(name)
+        if not raw:
+            return default
+        try:
+            value = parse(raw)
+        except ValueError:
+            value = None
+        if value is None or not good(value):
+            self.refuse(name, f"is {raw!r}", f"set it to {wanted}")
+            return default
+        return value

@@ -1,0 +1,55 @@
+"""Structured logs: one JSON object a line on standard output, readable colours in a terminal."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from outreach import redacting
+
+_SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+    structlog.processors.UnicodeDecoder(),
+]
+
+
+def logging_config(*, level: str) -> dict[str, Any]:
+    """Django's LOGGING for every process; third-party loggers come out in the same shape."""
+    for_people = sys.stdout.isatty()
+    render: list[Any] = (
+        [structlog.dev.ConsoleRenderer()]
+        if for_people
+        # JSON escapes control characters, so a hostile subject cannot forge a second line.
+        else [structlog.processors.EventRenamer("msg"), structlog.processors.JSONRenderer()]
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, redacting.hide_links],
+                "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), *_SHARED],
+            }
+        },
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"}},
+        "root": {"handlers": ["stdout"], "level": level},
+        "loggers": {
+            # boto logs request bodies at DEBUG: people's mail does not belong in a log.
+            "botocore": {"level": max(logging.INFO, logging.getLevelName(level))},
+            "boto3": {"level": max(logging.INFO, logging.getLevelName(level))},
+            "urllib3": {"level": "INFO"},
+            "django.server": {"handlers": ["stdout"], "propagate": False},
+        },
+    }

@@ -1,0 +1,286 @@
+"""All settings, in reading order: environment, guards, Django, API, Celery, mail, logging.
+
+Every variable is described in `.env.example`. A missing or malformed value stops the process with
+one line, whichever process it is.
+"""
+
+import hashlib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+
+from outreach import connections
+from outreach.environment import Environment
+from outreach.logging import logging_config
+
+django_stubs_ext.monkeypatch()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Environment(Path(os.environ.get("ENV_FILE") or BASE_DIR / ".env"))
+
+# --- The environment ---------------------------------------------------------------------------
+
+ENV = env.choice("ENV", ("development", "production"), "development")
+PRODUCTION = ENV == "production"
+
+SECRET_KEY = env.text("SECRET_KEY") or ("" if PRODUCTION else "development-only-key-that-production-refuses-to-start-with")
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS") or ([] if PRODUCTION else ["*"])
+PUBLIC_BASE_URL = env.origin("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
+TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, least=0, most=10)
+
+EMAIL_MODE = env.choice("EMAIL_MODE", ("log", "ses"), "log")
+SES_REGION = env.first("SES_REGION", "AWS_REGION")
+SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL")
+SES_CONFIGURATION_SET = env.text("SES_CONFIGURATION_SET")
+SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
+SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
+SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
+CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
+CAMPAIGN_DAILY_LIMIT = env.whole("CAMPAIGN_DAILY_LIMIT", None, least=1, most=1_000_000_000)
+POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
+IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
+IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
+
+PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
+API_JWT_JWKS_URL = env.url("API_JWT_JWKS_URL", "", ("https", "http"))
+API_JWT_SECRET = env.text("API_JWT_SECRET")
+API_JWT_ISSUER = env.text("API_JWT_ISSUER")
+API_JWT_AUDIENCE = env.text("API_JWT_AUDIENCE")
+API_JWT_ADMIN_CLAIM = env.text("API_JWT_ADMIN_CLAIM")
+
+_local_data = BASE_DIR / ".local"
+DATABASE_URL = env.url("DATABASE_URL", "" if PRODUCTION else connections.local_database_url(_local_data), ("postgres", "postgresql"))
+REDIS_URL = env.url("REDIS_URL", "" if PRODUCTION else connections.local_redis_url(_local_data), ("redis", "rediss", "unix"))
+
+# --- Guards: a process that would send wrongly does not start -------------------------------------
+
+if PRODUCTION:
+    env.require("SECRET_KEY", SECRET_KEY, "set it to at least 50 random characters")
+    if 0 < len(SECRET_KEY) < 50 or SECRET_KEY.startswith("development-only"):
+        env.refuse("SECRET_KEY", "is too weak", "set it to at least 50 random characters")
+    env.require("ALLOWED_HOSTS", ALLOWED_HOSTS, "set it to the host names that serve this site, comma-separated")
+    if "*" in ALLOWED_HOSTS:
+        env.refuse("ALLOWED_HOSTS", "allows every host", "set it to the host names that serve this site")
+    env.require("PUBLIC_BASE_URL", env.text("PUBLIC_BASE_URL"), "set it to the https origin of unsubscribe links")
+    if not PUBLIC_BASE_URL.startswith("https://") and env.text("PUBLIC_BASE_URL"):
+        env.refuse("PUBLIC_BASE_URL", "is not https", "mailbox providers only accept https unsubscribe links (RFC 8058)")
+    env.require("EMAIL_MODE", env.text("EMAIL_MODE"), "say log (nothing leaves) or ses (mail is sent)")
+    env.require("PROXY_SHARED_SECRET", PROXY_SHARED_SECRET, "set it to at least 32 random characters")
+    if 0 < len(PROXY_SHARED_SECRET) < 32:
+        env.refuse("PROXY_SHARED_SECRET", "is too short", "set it to at least 32 random characters")
+    if not (SES_WEBHOOK_SECRETS or SES_SNS_TOPIC_ARNS):
+        env.refuse("SES_WEBHOOK_SECRET", "is not set", "set it, or SES_SNS_TOPIC_ARNS: without events bounces are never seen")
+    env.require("DATABASE_URL", DATABASE_URL, "set it to postgres://USER:PASSWORD@HOST:5432/NAME")
+    env.require("REDIS_URL", REDIS_URL, "set it to redis://HOST:6379/0")
+if PRODUCTION or EMAIL_MODE == "ses":
+    env.require("SES_REGION", SES_REGION, "set it to the AWS region of SES, e.g. us-east-1")
+    env.require("SES_FROM", SES_FROM, "set it to a verified sender address, e.g. hello@example.com")
+if (API_JWT_JWKS_URL or API_JWT_SECRET) and not API_JWT_ADMIN_CLAIM:
+    env.refuse("API_JWT_ADMIN_CLAIM", "is not set", "name the claim that marks an admin, e.g. app_metadata.role=admin")
+if API_JWT_SECRET and len(API_JWT_SECRET) < 32:
+    env.refuse("API_JWT_SECRET", "is too short", "HS256 needs at least 32 characters (RFC 7518, 3.2)")
+if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
+    # EventBridge connections refuse colons in an API key value, so such a secret could never arrive.
+    env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
+env.stop_if_wrong()
+
+# --- Django ------------------------------------------------------------------------------------------
+
+DEBUG = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+ROOT_URLCONF = "outreach.urls"
+WSGI_APPLICATION = "outreach.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False  # a redirect would lose a webhook's body for good
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "django_structlog",
+    "outreach",
+    "notifications",
+    "prospects",
+    "campaigns",
+]
+
+MIDDLEWARE = [
+    "outreach.middleware.refuse_nul",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "outreach.middleware.strip_trailing_slash",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES: dict[str, Any] = {"default": connections.database_settings(DATABASE_URL)}
+# A worker that hangs on a lock would hold its lease past its end: every statement is bounded.
+DATABASES["default"]["OPTIONS"] = {"application_name": "outreach", "options": "-c statement_timeout=60s -c lock_timeout=20s"}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+        "KEY_PREFIX": "outreach",
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10_000_000
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+
+SESSION_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "SAMEORIGIN"
+SECURE_REFERRER_POLICY = "same-origin"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SECURE_SSL_REDIRECT = True
+    # A redirected POST loses its body: health checks, webhooks and one-click posts answer where they are.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$", r"^api/webhooks/", r"^v1/", r"^api/unsubscribe"]
+    if TRUSTED_PROXY_COUNT:
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- The API --------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "outreach.authentication.ProxySecretAuthentication",
+        "outreach.authentication.StaffTokenAuthentication",
+        "outreach.authentication.OutsideTokenAuthentication",
+        "outreach.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["outreach.authentication.ModelPermissions"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["outreach.parsing.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "outreach.pagination.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "outreach.answers.ExceptionHandler",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Outreach",
+    "DESCRIPTION": "Prospects, campaigns and the ledger of who got what and why. See docs/api.md.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
+    "ENUM_NAME_OVERRIDES": {},
+}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
+    "ALGORITHM": "HS256",
+    # A key of its own: whoever learns how to sign tokens must not be able to sign sessions.
+    "SIGNING_KEY": hashlib.sha256(f"api-tokens:{SECRET_KEY}".encode()).hexdigest(),
+    "CHECK_REVOKE_TOKEN": True,
+    "UPDATE_LAST_LOGIN": False,
+    "TOKEN_OBTAIN_SERIALIZER": "outreach.authentication.StaffTokenSerializer",
+}
+
+# --- Celery: a clock and hands; the database is the queue -----------------------------------------------
+
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or connections.broker_url(REDIS_URL)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"campaigns.tasks.send_chunk": {"queue": "campaigns"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Redis may be frozen, not only down: without these a request would hang in .delay() (docs/decisions).
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BEAT_SCHEDULE = {
+    "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 10.0, "options": {"expires": 10}},
+    "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
+    "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
+    "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},
+}
+
+# --- The admin --------------------------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Outreach",
+    "SITE_HEADER": "Outreach",
+    "SITE_SYMBOL": "outgoing_mail",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+# --- Logging: one JSON object a line on standard output; readable in a terminal -----------------------------
+
+LOGGING = logging_config(level=env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"))
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+env.stop_if_wrong()
