@@ -1,0 +1,199 @@
+"""Claimed mails → transport → outcomes, at the reserved pace. Shared by outreach and transactional mail.
+
+The caller's ledger says which mails may still go (and commits that they start) right before their
+slot, and stores what became of them. The call itself happens outside any transaction, in a thread
+that touches no database.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from notifications import pacing
+from notifications.messages import OutgoingMessage, UnsendableMessage
+from notifications.transports.base import Outcome, Transport, Verdict
+
+log = structlog.get_logger("notifications")
+
+# Slots this far ahead are not worth holding claims for: the chunk ends and is woken again.
+LONGEST_WAIT = 8.0
+# Mails whose slots lie within this many seconds are started in one statement.
+_GROUP_SECONDS = 0.1
+_LARGEST_GROUP = 50
+# The starting statement runs this long before its first slot, so that the call itself is on time.
+_LEAD = 0.02
+# Enough hands that an SES answering in two seconds does not lower the pace.
+_SLOWEST_USUAL_CALL = 2.0
+_MOST_HANDS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One claimed row and how to make its message; making it may raise UnsendableMessage."""
+
+    id: int
+    make: Callable[[], OutgoingMessage]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one mail; `at` is when the call ended, on the monotonic clock."""
+
+    id: int
+    outcome: Outcome
+    at: float
+
+
+class Ledger(Protocol):
+    """Where the rows are. Every method commits before it returns."""
+
+    def start(self, ids: list[int]) -> set[int]:
+        """Mark the calls of those rows started that may still be sent, and return them."""
+
+    def record(self, settled: list[Settled]) -> None:
+        """Store outcomes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach."""
+
+    halted: str = ""
+    held: bool = False
+
+
+def deliver(mails: Sequence[Mail], *, ledger: Ledger, transport: Transport, rate: float) -> Report:
+    """Send mails at `rate` per second, shared with every other worker, and record each outcome.
+
+    Stops early when the transport says that a person must act or asks for a pause, when the ledger
+    refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were
+    not started stay claimed: the caller releases them.
+    """
+    return _Delivery(mails, ledger=ledger, transport=transport, rate=rate).run()
+
+
+class _Delivery:
+    def __init__(self, mails: Sequence[Mail], *, ledger: Ledger, transport: Transport, rate: float) -> None:
+        self.mails, self.ledger, self.transport, self.rate = mails, ledger, transport, rate
+        self.group_size = max(1, min(_LARGEST_GROUP, int(rate * _GROUP_SECONDS)))
+        self.hands = max(self.group_size, min(_MOST_HANDS, math.ceil(rate * _SLOWEST_USUAL_CALL)))
+        self.flying: set[Future[Settled]] = set()
+        self.stop = ""
+        self.halted = ""
+        self.held = False
+
+    def run(self) -> Report:
+        slots, used = pacing.reserve(len(self.mails), rate=self.rate), 0
+        try:
+            with ThreadPoolExecutor(self.hands, thread_name_prefix="send") as pool:
+                try:
+                    for begin in range(0, len(self.mails), self.group_size):
+                        group = self.mails[begin : begin + self.group_size]
+                        slots, used = self._on_time(slots, used, len(self.mails) - begin)
+                        if self.stop or not self._send_group(group, slots, used, pool):
+                            break
+                        used += len(group)
+                finally:
+                    # Also when the database failed a moment ago: what left must be written down.
+                    self._record_until_none_flies()
+        finally:
+            pacing.give_back(slots, used=used)
+        return Report(halted=self.halted, held=self.held)
+
+    def _on_time(self, slots: pacing.Slots, used: int, left: int) -> tuple[pacing.Slots, int]:
+        """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones."""
+        self._wait_for_hands()
+        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
+            pacing.give_back(slots, used=used)
+            slots, used = pacing.reserve(left, rate=self.rate), 0
+        if slots.at(used) - time.monotonic() > LONGEST_WAIT:
+            self.stop, self.held = "the next free slot is far ahead", True
+            return slots, used
+        self._record_until(slots.at(used) - _LEAD)
+        return slots, used
+
+    def _send_group(self, group: Sequence[Mail], slots: pacing.Slots, used: int, pool: ThreadPoolExecutor) -> bool:
+        """Start and hand over one group; False when nothing of it may be sent."""
+        messages = self._made(group)
+        started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
+        for index, mail in enumerate(group):
+            if mail.id in started:
+                time.sleep(max(0.0, slots.at(used + index) - time.monotonic()))
+                # A copy of the context, so that the log line in the thread carries the task's id.
+                self.flying.add(pool.submit(copy_context().run, _call, self.transport, mail.id, messages[mail.id]))
+        return bool(started) or not messages
+
+    def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
+        """The group's messages; those that cannot be made have failed, without a call."""
+        made, failed = {}, []
+        for mail in group:
+            try:
+                made[mail.id] = mail.make()
+            except UnsendableMessage as error:
+                failed.append(Settled(mail.id, Outcome(Verdict.REFUSED, error=str(error)), time.monotonic()))
+        if failed:
+            self.ledger.record(failed)
+        return made
+
+    def _wait_for_hands(self) -> None:
+        while len(self.flying) > self.hands - self.group_size:
+            self._record_finished(timeout=1.0)
+
+    def _record_until(self, moment: float) -> None:
+        """Record outcomes as they come until `moment`; sleep when nothing is in flight."""
+        while (left := moment - time.monotonic()) > 0:
+            if self.flying:
+                self._record_finished(timeout=left)
+            else:
+                time.sleep(left)
+        self._record_finished(timeout=0)
+
+    def _record_until_none_flies(self) -> None:
+        while self.flying:
+            self._record_finished(timeout=None)
+
+    def _record_finished(self, *, timeout: float | None) -> None:
+        done, self.flying = wait(self.flying, timeout=timeout, return_when=FIRST_COMPLETED)
+        if done:
+            settled = [future.result() for future in done]
+            self._heed(settled)
+            self.ledger.record(settled)
+
+    def _heed(self, settled: Iterable[Settled]) -> None:
+        """Stop when an answer says that the next mail would fare no better."""
+        for one in settled:
+            if one.outcome.verdict is Verdict.HALT:
+                self.stop = self.halted = one.outcome.error
+            elif one.outcome.verdict is Verdict.WAIT:
+                self.stop = self.stop or one.outcome.error
+                pacing.hold(one.outcome.retry_after)
+
+
+def _call(transport: Transport, mail_id: int, message: OutgoingMessage) -> Settled:
+    """One call, timed and logged. Runs in a thread of its own; never raises."""
+    began = time.monotonic()
+    outcome = transport.send(message)
+    ended = time.monotonic()
+    log_outcome(message, outcome, duration_ms=round((ended - began) * 1000))
+    return Settled(mail_id, outcome, ended)
+
+
+def log_outcome(message: OutgoingMessage, outcome: Outcome, *, duration_ms: int) -> None:
+    """The mission's log line: `email_sent` or `email_send_failed`."""
+    words = {
+        "message_id": outcome.message_id,
+        "to": message.to,
+        "subject": message.subject,
+        "template_name": message.template_name,
+        "duration_ms": duration_ms,
+    }
+    if outcome.verdict is Verdict.ACCEPTED:
+        log.info("email_sent", **words)
+    else:
+        log.error("email_send_failed", **words, error=outcome.error, verdict=str(outcome.verdict))

@@ -1,0 +1,219 @@
+"""Mail out, events in, and who must not be written to."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Case, Q, Value, When
+from django.db.models.functions import Now
+
+
+class DeliveryStatus(models.TextChoices):
+    """What became of one mail, told by the strongest fact known about it."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+
+# Accepted by SES, whatever happened to the mail afterwards.
+ACCEPTED = frozenset(
+    {
+        DeliveryStatus.SENT,
+        DeliveryStatus.DELIVERED,
+        DeliveryStatus.OPENED,
+        DeliveryStatus.CLICKED,
+        DeliveryStatus.BOUNCED,
+        DeliveryStatus.COMPLAINED,
+    }
+)
+# Nothing more is going to happen to these by themselves.
+SETTLED = ACCEPTED | {DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.UNKNOWN}
+
+
+def _status_from_facts() -> Case:
+    # Order is the whole rule: the first fact that is known names the status, so that events may
+    # come late, twice or backwards and one result follows (ses_facts: state order).
+    return Case(
+        When(complained_at__isnull=False, then=Value(DeliveryStatus.COMPLAINED)),
+        When(bounced_at__isnull=False, then=Value(DeliveryStatus.BOUNCED)),
+        When(rejected_at__isnull=False, then=Value(DeliveryStatus.FAILED)),
+        When(clicked_at__isnull=False, then=Value(DeliveryStatus.CLICKED)),
+        When(opened_at__isnull=False, then=Value(DeliveryStatus.OPENED)),
+        When(delivered_at__isnull=False, then=Value(DeliveryStatus.DELIVERED)),
+        When(sent_at__isnull=False, then=Value(DeliveryStatus.SENT)),
+        When(failed_at__isnull=False, then=Value(DeliveryStatus.FAILED)),
+        When(skipped_at__isnull=False, then=Value(DeliveryStatus.SKIPPED)),
+        When(unknown_at__isnull=False, then=Value(DeliveryStatus.UNKNOWN)),
+        When(claimed_by__isnull=False, then=Value(DeliveryStatus.SENDING)),
+        default=Value(DeliveryStatus.QUEUED),
+    )
+
+
+class Delivery(models.Model):
+    """One mail to one person: a timestamp per fact, and the status that follows from them.
+
+    `claimed_by` and `lease_until` are the worker's lease; `call_started_at` is committed before the
+    first byte goes to SES, so that a row without it was certainly not sent.
+    """
+
+    email = models.CharField(max_length=254)
+    claimed_by = models.UUIDField(null=True, blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    call_started_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    unknown_at = models.DateTimeField(null=True, blank=True)
+    skipped_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    delayed_at = models.DateTimeField(null=True, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    clicked_at = models.DateTimeField(null=True, blank=True)
+    bounced_at = models.DateTimeField(null=True, blank=True)
+    complained_at = models.DateTimeField(null=True, blank=True)
+    rejected_at = models.DateTimeField(null=True, blank=True)
+    message_id = models.CharField(max_length=255, blank=True)
+    error = models.TextField(blank=True)
+    skip_reason = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    status = models.GeneratedField(
+        expression=_status_from_facts(),
+        output_field=models.CharField(max_length=12, choices=DeliveryStatus),
+        db_persist=True,
+    )
+
+    class Meta:
+        abstract = True
+
+
+class SuppressionReason(models.TextChoices):
+    """Why an address is on the list, weakest first."""
+
+    UNSUBSCRIBE = "unsubscribe"
+    MANUAL = "manual"
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+
+
+# A stronger reason replaces a weaker one, never the reverse.
+STRENGTH: dict[str, int] = {reason: rank for rank, reason in enumerate(SuppressionReason)}
+BLOCKS_ALL_MAIL = frozenset({SuppressionReason.MANUAL, SuppressionReason.BOUNCE, SuppressionReason.COMPLAINT})
+
+
+class Suppression(models.Model):
+    """An address that must not be written to. Consulted in the statement that claims a mail."""
+
+    email = models.CharField(max_length=254, unique=True)
+    reason = models.CharField(max_length=12, choices=SuppressionReason)
+    suppressed_at = models.DateTimeField()
+    source = models.CharField(max_length=150, blank=True, help_text="Who or what put it here.")
+    note = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "email_suppressions"
+        indexes: ClassVar = [models.Index(fields=["-suppressed_at"], name="suppressions_recent")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(reason__in=SuppressionReason.values), name="suppression_reason_known")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} ({self.reason})"
+
+
+class SuppressionLift(models.Model):
+    """The audit of a lifted suppression: who took which address off the list, and why."""
+
+    email = models.CharField(max_length=254, db_index=True)
+    reason = models.CharField(max_length=12, choices=SuppressionReason)
+    suppressed_at = models.DateTimeField()
+    lifted_at = models.DateTimeField()
+    lifted_by = models.CharField(max_length=150)
+    why = models.TextField()
+
+    class Meta:
+        db_table = "email_suppression_lifts"
+        constraints: ClassVar = [models.CheckConstraint(condition=~Q(why=""), name="lift_has_a_reason")]
+
+    def __str__(self) -> str:
+        return f"{self.email} lifted by {self.lifted_by}"
+
+
+class EventType(models.TextChoices):
+    """The ten event types of SES, in the spelling of `eventType`."""
+
+    SEND = "Send"
+    DELIVERY = "Delivery"
+    BOUNCE = "Bounce"
+    COMPLAINT = "Complaint"
+    REJECT = "Reject"
+    OPEN = "Open"
+    CLICK = "Click"
+    RENDERING_FAILURE = "Rendering Failure"
+    DELIVERY_DELAY = "DeliveryDelay"
+    SUBSCRIPTION = "Subscription"
+
+
+class EmailEvent(models.Model):
+    """The durable inbox: one verified event, kept as it came, applied by a task."""
+
+    class Route(models.TextChoices):
+        EVENTBRIDGE = "eventbridge"
+        SNS = "sns"
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        APPLIED = "applied"
+        PARKED = "parked", "parked: about a mail that is not known (yet)"
+        IGNORED = "ignored", "ignored: of no interest"
+
+    # What the event says, hashed: the same news by both routes, or twice, is one row.
+    fingerprint = models.CharField(max_length=64, unique=True)
+    route = models.CharField(max_length=12, choices=Route)
+    event_type = models.CharField(max_length=64)
+    message_id = models.CharField(max_length=255, blank=True)
+    send_id = models.CharField(max_length=256, blank=True)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    body = models.BinaryField()
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    applied_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        db_table = "email_events"
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="events_pending", condition=Q(state="pending")),
+            models.Index(fields=["message_id"], name="events_parked", condition=Q(state="parked")),
+            models.Index(fields=["message_id", "occurred_at"], name="events_of_a_mail", condition=~Q(message_id="")),
+            models.Index(fields=["send_id"], name="events_of_a_send", condition=~Q(send_id="")),
+            models.Index(fields=["-received_at"], name="events_recent"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state="applied", applied_at__isnull=False) | ~Q(state="applied"), name="applied_event_says_when"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.message_id}"
+
+
+class SendPace(models.Model):
+    """The one clock of all workers: no mail leaves before the next free slot (see `pacing`)."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    next_slot_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "send_pace"
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="only_one_pace")]
+
+    def __str__(self) -> str:
+        return f"next slot at {self.next_slot_at}"
