@@ -1,0 +1,193 @@
+"""The ledger's rows on their way: claimed, started, settled, released. One set-based statement each.
+
+A row is claimed with a lease, and a second statement, committed right before the call, marks that
+the call starts; both ask whether the campaign still sends and the person may still be written to.
+So a lease that ends before the call started goes back to waiting, and one that ends after it is
+unknown, because the mail may have left: no machine sends it again.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
+
+from campaigns.models import SkipReason
+from notifications.delivering import Settled
+from notifications.transports.base import Verdict
+
+_CLAIM = """
+WITH picked AS (
+    SELECT s.id, s.email, s.prospect_id
+      FROM email_sends s JOIN email_campaigns c ON c.id = s.campaign_id
+     WHERE s.campaign_id = %(campaign)s AND s.status = 'queued' AND c.status = 'sending'
+     ORDER BY s.id LIMIT %(limit)s
+       FOR UPDATE OF s SKIP LOCKED
+), judged AS (
+    SELECT picked.id, p.first_name, p.last_name, p.company, p.attributes, p.unsubscribe_token,
+           CASE WHEN p.id IS NULL THEN %(deleted)s
+                WHEN p.status <> 'active' THEN p.status
+                WHEN x.id IS NOT NULL THEN %(suppressed)s
+                WHEN p.email <> picked.email THEN %(changed)s
+                ELSE '' END AS skip
+      FROM picked
+      LEFT JOIN prospects p ON p.id = picked.prospect_id
+      LEFT JOIN email_suppressions x ON x.email = picked.email
+)
+UPDATE email_sends s
+   SET claimed_by  = CASE WHEN skip = '' THEN %(slice)s::uuid END,
+       lease_until = CASE WHEN skip = '' THEN clock_timestamp() + %(lease)s * interval '1 second' END,
+       skipped_at  = CASE WHEN skip <> '' THEN clock_timestamp() END,
+       skip_reason = skip
+  FROM judged WHERE s.id = judged.id
+RETURNING s.id, s.email, skip, first_name, last_name, company, attributes, unsubscribe_token
+"""
+
+_START = """
+UPDATE email_sends s
+   SET call_started_at = clock_timestamp(), lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+  FROM email_campaigns c
+ WHERE s.id = ANY(%(ids)s) AND s.claimed_by = %(slice)s AND s.call_started_at IS NULL
+   AND s.sent_at IS NULL AND s.lease_until > clock_timestamp()
+   AND c.id = s.campaign_id AND c.status = 'sending'
+   AND EXISTS (SELECT FROM prospects p WHERE p.id = s.prospect_id AND p.status = 'active' AND p.email = s.email)
+   AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = s.email)
+RETURNING s.id
+"""
+
+_SEEN = "UPDATE email_campaigns SET loop_seen_at = clock_timestamp() WHERE id = %(campaign)s"
+
+# An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
+# other answer counts only while the row is still this worker's.
+_RECORD = """
+UPDATE email_sends s
+   SET sent_at    = CASE WHEN o.verdict = 'accepted'
+                         THEN least(s.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE s.sent_at END,
+       failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE s.failed_at END,
+       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE s.unknown_at END,
+       call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
+       message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
+       error      = CASE WHEN o.error <> '' THEN o.error ELSE s.error END,
+       claimed_by = NULL, lease_until = NULL
+  FROM unnest(%(ids)s::bigint[], %(verdicts)s::text[], %(message_ids)s::text[], %(errors)s::text[], %(ages)s::float8[])
+       AS o (id, verdict, message_id, error, age)
+ WHERE s.id = o.id AND (o.verdict = 'accepted' OR s.claimed_by = %(slice)s)
+"""
+
+_RELEASE = """
+UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
+ WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
+"""
+
+_RECLAIM = """
+WITH expired AS (
+    SELECT id FROM email_sends WHERE lease_until < clock_timestamp() ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE email_sends s
+   SET unknown_at = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN unknown_at ELSE clock_timestamp() END,
+       error      = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN error ELSE %(why)s END,
+       claimed_by = NULL, lease_until = NULL
+  FROM expired WHERE s.id = expired.id
+RETURNING s.status
+"""
+
+_PATIENCE = 30.0
+_LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One claimed row with what its mail is rendered from."""
+
+    id: int
+    email: str
+    first_name: str
+    last_name: str
+    company: str
+    attributes: dict[str, Any]
+    unsubscribe_token: UUID
+
+
+def claim(campaign_id: int, *, slice_id: UUID, limit: int, lease: float) -> tuple[list[Claimed], int]:
+    """Claim up to `limit` waiting rows for `lease` seconds; those who must not get mail are skipped.
+
+    Returns the claimed rows, in the order of their ids, and how many were skipped. Nothing is
+    claimed unless the campaign is sending.
+    """
+    values = {"campaign": campaign_id, "slice": slice_id, "limit": limit, "lease": lease}
+    reasons = {"deleted": SkipReason.DELETED, "suppressed": SkipReason.SUPPRESSED, "changed": SkipReason.ADDRESS_CHANGED}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values | reasons)
+        rows = cursor.fetchall()
+    claimed = [
+        Claimed(id_, email, first, last, company, attributes if isinstance(attributes, dict) else {}, token)
+        for id_, email, skip, first, last, company, attributes, token in rows
+        if not skip
+    ]
+    return sorted(claimed, key=lambda row: row.id), len(rows) - len(claimed)
+
+
+class CampaignLedger:
+    """The rows that one slice of a campaign has claimed; `call_lease` seconds outlast any call."""
+
+    def __init__(self, campaign_id: int, *, slice_id: UUID, call_lease: float) -> None:
+        self.campaign_id, self.slice_id, self.call_lease = campaign_id, slice_id, call_lease
+        self._last_sign = 0.0
+
+    def start(self, ids: list[int]) -> set[int]:
+        """Mark calls started where campaign, person and address still allow it; returns those ids."""
+        self._give_sign_of_life()
+        with connection.cursor() as cursor:
+            cursor.execute(_START, {"ids": ids, "slice": self.slice_id, "lease": self.call_lease})
+            return {id_ for (id_,) in cursor.fetchall()}
+
+    def record(self, settled: Sequence[Settled]) -> None:
+        """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
+        now = time.monotonic()
+        columns = {
+            "ids": [one.id for one in settled],
+            "verdicts": [str(one.outcome.verdict) for one in settled],
+            "message_ids": [one.outcome.message_id for one in settled],
+            "errors": ["" if one.outcome.verdict is Verdict.ACCEPTED else one.outcome.error[:2000] for one in settled],
+            "ages": [max(0.0, now - one.at) for one in settled],
+        }
+        _patiently(_RECORD, columns | {"slice": self.slice_id})
+
+    def _give_sign_of_life(self) -> None:
+        if time.monotonic() - self._last_sign > 1:
+            self._last_sign = time.monotonic()
+            with connection.cursor() as cursor:
+                cursor.execute(_SEEN, {"campaign": self.campaign_id})
+
+    def release(self, ids: Sequence[int]) -> None:
+        """Return claims whose call was not started to waiting."""
+        with connection.cursor() as cursor:
+            cursor.execute(_RELEASE, {"ids": list(ids), "slice": self.slice_id})
+
+
+def _patiently(statement: str, values: dict[str, Any]) -> None:
+    """Run a statement again for half a minute while the database restarts: mail has left already.
+
+    A connection that broke inside a task never heals by itself, so it is closed before each retry.
+    """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+            return
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > until:
+                raise
+            connection.close()
+            time.sleep(0.5)
+
+
+def reclaim_expired() -> dict[str, int]:
+    """End the leases that ran out: not started → waiting, started → unknown. Returns counts by status."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RECLAIM, {"why": _LOST_DURING_CALL})
+        statuses = [status for (status,) in cursor.fetchall()]
+    return {status: statuses.count(status) for status in set(statuses)}

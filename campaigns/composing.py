@@ -1,0 +1,91 @@
+"""One person's mail of a campaign: rendered, with its headers and tags."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.conf import settings
+
+from campaigns import rendering
+from campaigns.claiming import Claimed
+from campaigns.models import Campaign
+from notifications.messages import OutgoingMessage, message_tags, outreach_headers
+from prospects.models import Prospect
+
+SAMPLE = {
+    "first_name": "Ada",
+    "last_name": "Lovelace",
+    "company": "Example Ltd",
+    "attributes": {},
+}
+# No person has it: the page behind it answers neutrally.
+_SAMPLE_TOKEN = UUID(int=0)
+
+
+def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
+    """A function from a claimed row to its message; the campaign's words are compiled once.
+
+    The function raises UnsendableMessage for a row whose message SES would refuse.
+    """
+    template = _compiled(campaign)
+
+    def compose(row: Claimed) -> OutgoingMessage:
+        values = {
+            "first_name": row.first_name,
+            "last_name": row.last_name,
+            "company": row.company,
+            "attributes": row.attributes,
+        }
+        url = unsubscribe_url(row.unsubscribe_token, campaign.key)
+        return _message(campaign, template, values, to=row.email, url=url, send_id=f"{campaign.key}-{row.id}")
+
+    return compose
+
+
+def compose_sample(campaign: Campaign, *, to: str, prospect: Prospect | None = None) -> OutgoingMessage:
+    """The mail that a prospect (or a made-up person) would get, addressed to `to`; for previews and tests.
+
+    Its unsubscribe link is the prospect's own only when the mail goes to the prospect.
+    """
+    values = SAMPLE if prospect is None else _values(prospect)
+    token = prospect.unsubscribe_token if prospect and prospect.email == to else _SAMPLE_TOKEN
+    url = unsubscribe_url(token, campaign.key)
+    return _message(campaign, _compiled(campaign), values, to=to, url=url, send_id=f"{campaign.key}-test")
+
+
+def unsubscribe_url(token: UUID, campaign_key: str) -> str:
+    """The public page on which this person says no, and through which campaign."""
+    return f"{settings.PUBLIC_BASE_URL}/api/unsubscribe?{urlencode({'token': token, 'c': campaign_key})}"
+
+
+def _values(prospect: Prospect) -> dict[str, Any]:
+    return {name: getattr(prospect, name) for name in SAMPLE}
+
+
+def _compiled(campaign: Campaign) -> rendering.CompiledTemplate:
+    return rendering.compile_template(
+        subject=campaign.subject,
+        body_html=campaign.body_html,
+        body_text=campaign.body_text,
+        postal_address=settings.POSTAL_ADDRESS,
+    )
+
+
+def _message(
+    campaign: Campaign, template: rendering.CompiledTemplate, values: dict[str, Any], *, to: str, url: str, send_id: str
+) -> OutgoingMessage:
+    rendered = template.render(values | {"email": to, "unsubscribe_url": url})
+    return OutgoingMessage(
+        to=to,
+        from_email=campaign.from_email or settings.SES_FROM,
+        from_name=campaign.from_name,
+        reply_to=(campaign.reply_to,) if campaign.reply_to else (),
+        subject=rendered.subject,
+        html=rendered.html,
+        text=rendered.text,
+        headers=outreach_headers(url),
+        tags=message_tags(send_id=send_id, campaign_id=campaign.pk, kind="outreach"),
+        template_name=f"campaign-{campaign.pk}",
+        configuration_set=settings.SES_CONFIGURATION_SET,
+    )

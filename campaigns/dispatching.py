@@ -1,0 +1,84 @@
+"""One chunk of a campaign: enrol, claim, send at the reserved pace, record, and say whether there is more."""
+
+import math
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import structlog
+from django.conf import settings
+
+from campaigns import claiming, composing, enrolling, lifecycle
+from campaigns.models import Campaign, CampaignStatus
+from notifications import delivering
+from notifications.transports.base import Transport
+
+log = structlog.get_logger("campaigns")
+
+# A chunk is short, so that a redelivered task is harmless and other campaigns get their turn.
+CHUNK_SECONDS = 5.0
+# A claim must outlast the wait for its slot and the chunk; a call's lease the longest call.
+CLAIM_LEASE = CHUNK_SECONDS + delivering.LONGEST_WAIT + 12.0
+_CALL_MARGIN = 15.0
+_ENROL_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What a chunk leaves: whether another should follow, and the ticket for it."""
+
+    more: bool
+    generation: int = 0
+
+
+def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock: Callable[[], datetime]) -> Chunk:
+    """Send the next chunk of a campaign, if this ticket is still good.
+
+    At most CAMPAIGN_CHUNK_SIZE recipients and about five seconds of send slots. Finishes the campaign
+    when its ledger is settled, and pauses it when SES says that a person must act.
+    """
+    ticket = lifecycle.use_ticket(campaign_id, generation, now=clock())
+    if ticket is None:
+        return Chunk(more=False)
+
+    enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
+    campaign = Campaign.objects.get(pk=campaign_id)
+    busy = _send_some(campaign, transport)
+    if busy or not enrolled:
+        return Chunk(more=True, generation=ticket)
+    lifecycle.finish_campaign(campaign_id, now=clock())
+    # Rows in flight elsewhere end their lease first; the sweep comes back for them.
+    return Chunk(more=False)
+
+
+def chunk_size(*, rate: float, sending_campaigns: int) -> int:
+    """How many recipients one chunk takes: a few seconds' worth, shared among the sending campaigns."""
+    seconds = CHUNK_SECONDS / max(1, sending_campaigns)
+    return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * seconds)))
+
+
+def _send_some(campaign: Campaign, transport: Transport) -> bool:
+    """Claim and send; returns whether it is worth coming back at once."""
+    rate = settings.SES_MAX_SEND_RATE
+    sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
+    slice_id = uuid.uuid4()
+    limit = chunk_size(rate=rate, sending_campaigns=sending)
+    claimed, skipped = claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=CLAIM_LEASE)
+    if not claimed:
+        return skipped > 0
+
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=transport.longest_call + _CALL_MARGIN)
+    compose = composing.composer(campaign)
+    mails = [delivering.Mail(row.id, partial(compose, row)) for row in claimed]
+    try:
+        report = delivering.deliver(mails, ledger=ledger, transport=transport, rate=rate)
+    finally:
+        ledger.release([row.id for row in claimed])
+    if report.halted:
+        # Somebody may have paused or finished it in the same moment; then it is still already.
+        with suppress(lifecycle.WrongStatus):
+            lifecycle.pause_campaign(campaign, by="SES", reason=report.halted)
+    return not report.halted and not report.held

@@ -1,0 +1,39 @@
+"""Changing a campaign's words. While it sends, every recipient gets the same."""
+
+from typing import Any
+
+from django.db import transaction
+
+from campaigns import lifecycle
+from campaigns.models import EDITABLE, Campaign, CampaignStatus
+
+
+def create_campaign(fields: dict[str, Any], *, by: str) -> Campaign:
+    """A new draft."""
+    return Campaign.objects.create(**fields, created_by=by)
+
+
+@transaction.atomic
+def change_campaign(campaign: Campaign, fields: dict[str, Any], *, by: str) -> Campaign:
+    """Apply what PATCH asks for: a new status (draft or paused) first, then the words.
+
+    Raises WrongStatus when the words are frozen or the status cannot become that; then nothing changes.
+    """
+    campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    words = dict(fields)
+    match words.pop("status", None):
+        case CampaignStatus.PAUSED:
+            lifecycle.pause_campaign(campaign, by=by)
+        case CampaignStatus.DRAFT:
+            lifecycle.return_to_draft(campaign, by=by)
+    if words:
+        _write(campaign, words)
+    return campaign
+
+
+def _write(campaign: Campaign, words: dict[str, Any]) -> None:
+    if campaign.status not in EDITABLE:
+        raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: pause it first.")
+    for name, value in words.items():
+        setattr(campaign, name, value)
+    campaign.save(update_fields=[*words, "updated_at"])

@@ -1,0 +1,67 @@
+"""Who a campaign is for: one waiting row in the ledger for every eligible person.
+
+Set-based, in batches by the person's id, resumable after any crash, and harmless to repeat: the
+unique constraints on (campaign, prospect) and (campaign, address) let nobody in twice.
+"""
+
+import time
+from typing import Any
+
+from django.db import connection, transaction
+
+from campaigns.models import Campaign
+from prospects.models import Prospect
+
+_BATCH = 20_000
+
+_ENROL = """
+INSERT INTO email_sends ({columns})
+SELECT %(campaign)s, p.id, p.email, '', '', ''
+  FROM prospects p
+ WHERE p.id > %(after)s AND (%(through)s::bigint IS NULL OR p.id <= %(through)s) AND p.status = 'active'
+   AND (cardinality(%(include)s::varchar[]) = 0 OR p.tags && %(include)s::varchar[])
+   AND NOT p.tags && %(exclude)s::varchar[]
+ ORDER BY p.id
+ON CONFLICT DO NOTHING
+""".format(columns="campaign_id, prospect_id, email, message_id, error, skip_reason")
+
+
+def enrol(campaign_id: int, *, seconds: float) -> bool:
+    """Enrol batch by batch for about `seconds`; returns whether everybody is enrolled."""
+    until = time.monotonic() + seconds
+    while not enrol_batch(campaign_id):
+        if time.monotonic() > until:
+            return False
+    return True
+
+
+@transaction.atomic
+def enrol_batch(campaign_id: int, *, size: int = _BATCH) -> bool:
+    """Enrol the next `size` people; returns whether everybody is enrolled.
+
+    The batch and the mark of how far it came are one transaction: a crash repeats or loses nothing.
+    """
+    campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign_id)
+    if campaign.enrolled_through is None:
+        return True
+    through = _last_id_of_batch(campaign.enrolled_through, size)
+    with connection.cursor() as cursor:
+        cursor.execute(_ENROL, _parameters(campaign, through))
+    Campaign.objects.filter(pk=campaign_id).update(enrolled_through=through)
+    return through is None
+
+
+def _last_id_of_batch(after: int, size: int) -> int | None:
+    """The id that ends the next batch, or None when what is left fits into it."""
+    ids = Prospect.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
+    return next(iter(ids[size - 1 : size]), None)
+
+
+def _parameters(campaign: Campaign, through: int | None) -> dict[str, Any]:
+    return {
+        "campaign": campaign.pk,
+        "after": campaign.enrolled_through,
+        "through": through,
+        "include": campaign.audience.get("include_tags", []),
+        "exclude": campaign.audience.get("exclude_tags", []),
+    }

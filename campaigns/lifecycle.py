@@ -1,0 +1,149 @@
+"""The life of a campaign. Every change of its status happens in this module."""
+
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from campaigns import enrolling, rendering
+from campaigns.models import Campaign, CampaignStatus
+from outreach.errors import DomainError
+from outreach.publishing import publish
+
+log = structlog.get_logger("campaigns")
+
+# A loop gives a sign of life every second while it sends; enrolling a batch or a slow call takes longer.
+SILENT_AFTER = timedelta(seconds=20)
+
+_MAY_BECOME = {
+    CampaignStatus.DRAFT: {CampaignStatus.PAUSED},
+    CampaignStatus.SENDING: set(CampaignStatus),
+    CampaignStatus.PAUSED: {CampaignStatus.SENDING, CampaignStatus.PAUSED},
+    CampaignStatus.SENT: {CampaignStatus.SENDING},
+}
+
+
+class CampaignNotSendable(DomainError):
+    """The campaign cannot start until its problems are fixed."""
+
+    code = "CAMPAIGN_NOT_SENDABLE"
+    status = 400
+
+
+class WrongStatus(DomainError):
+    """The campaign's status does not allow this."""
+
+    code = "CAMPAIGN_STATUS"
+
+
+def find_problems(campaign: Campaign) -> list[str]:
+    """What keeps a campaign from being sent, in words for people."""
+    found = rendering.find_problems(subject=campaign.subject, body_html=campaign.body_html, body_text=campaign.body_text)
+    problems = [f"{field}: {problem.detail}" for field, listed in found.items() for problem in listed]
+    if settings.PRODUCTION and not settings.POSTAL_ADDRESS:
+        problems.append("POSTAL_ADDRESS is not set: outreach mail must carry the sender's postal address (15 USC 7704).")
+    if not (campaign.from_email or settings.SES_FROM):
+        problems.append("from_email: neither the campaign nor SES_FROM names a sender.")
+    return problems
+
+
+@transaction.atomic
+def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
+    """Let sending begin, resume it, or re-run it for people added since. Safe to repeat.
+
+    Raises CampaignNotSendable.
+    """
+    if problems := find_problems(campaign):
+        raise CampaignNotSendable(" ".join(problems))
+
+    stamps = {"pause_reason": "", "finished_at": None, "started_by": by, "loop_seen_at": now, "enrolled_through": 0}
+    if campaign.started_at is None:
+        stamps["started_at"] = now
+    _move(campaign, CampaignStatus.SENDING, **stamps)
+    # The first people at once, so that the answer can already say how many are planned.
+    enrolling.enrol_batch(campaign.pk)
+    log.info("campaign_started", campaign_id=campaign.pk, by=by)
+    transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
+
+
+@transaction.atomic
+def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
+    """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
+    if campaign.status == CampaignStatus.PAUSED and not reason:
+        return
+    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.", generation=F("generation") + 1)
+    log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+
+
+@transaction.atomic
+def return_to_draft(campaign: Campaign, *, by: str) -> None:
+    """Make a paused campaign a draft again. Raises WrongStatus."""
+    if campaign.status != CampaignStatus.DRAFT:
+        _move(campaign, CampaignStatus.DRAFT, pause_reason="")
+        log.info("campaign_returned_to_draft", campaign_id=campaign.pk, by=by)
+
+
+def finish_campaign(campaign_id: int, *, now: datetime) -> bool:
+    """Mark a campaign sent when its ledger says so: everybody enrolled, no row waiting or in flight."""
+    finished = (
+        Campaign.objects.filter(pk=campaign_id, status=CampaignStatus.SENDING, enrolled_through=None)
+        .exclude(Q(sends__status="queued") | Q(sends__status="sending"))
+        .update(status=CampaignStatus.SENT, finished_at=now, updated_at=now)
+    )
+    if finished:
+        log.info("campaign_finished", campaign_id=campaign_id)
+    return bool(finished)
+
+
+def use_ticket(campaign_id: int, generation: int, *, now: datetime) -> int | None:
+    """Use up a loop's ticket; returns the next one, or None when this one is void.
+
+    A ticket works once, so a task that is redelivered, doubled or late finds it used, and one
+    loop a campaign lives whatever the broker does.
+    """
+    used = Campaign.objects.filter(pk=campaign_id, status=CampaignStatus.SENDING, generation=generation).update(
+        generation=F("generation") + 1, loop_seen_at=now
+    )
+    return generation + 1 if used else None
+
+
+def wake_silent_campaigns(*, now: datetime) -> int:
+    """Give every sending campaign whose loop has been silent a new ticket; returns how many.
+
+    The broker may have lost the task, or its worker died: either way the rows are still there.
+    """
+    silent = Campaign.objects.filter(status=CampaignStatus.SENDING, loop_seen_at__lt=now - SILENT_AFTER)
+    woken = 0
+    for campaign_id, generation in silent.values_list("pk", "generation"):
+        moved = silent.filter(pk=campaign_id, generation=generation).update(generation=generation + 1, loop_seen_at=now)
+        if moved and wake(campaign_id, generation + 1):
+            woken += 1
+    return woken
+
+
+def wake(campaign_id: int, generation: int) -> bool:
+    """Ask a worker to run the next chunk."""
+    return publish("campaigns.tasks.send_chunk", campaign_id, generation)
+
+
+def continue_campaign(campaign: Campaign) -> None:
+    """Wake a sending campaign's loop at once. Raises WrongStatus when it is not sending."""
+    if campaign.status != CampaignStatus.SENDING:
+        raise WrongStatus(f"The campaign is {campaign.status}, not sending.")
+    wake(campaign.pk, campaign.generation)
+
+
+def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:
+    moved = Campaign.objects.filter(pk=campaign.pk, status__in=_MAY_BECOME[status]).update(
+        status=status, updated_at=Now(), **stamps
+    )
+    campaign.refresh_from_db()
+    if not moved:
+        # Someone else moved it first, or the caller read a stale page.
+        raise WrongStatus(f"A campaign that is {campaign.status} cannot become {status}.")
+

@@ -1,0 +1,26 @@
+"""Celery's part in sending: wake a chunk, and let it wake the next."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from campaigns import claiming, dispatching, lifecycle
+from notifications import transports
+
+
+@shared_task(ignore_result=True, rate_limit="5/s")
+def send_chunk(campaign_id: int, generation: int) -> None:
+    """Send one chunk and requeue itself until the campaign is done.
+
+    The rate limit is the outer guard that the mission names; the pace of mails is kept by
+    `notifications.pacing`, because Celery's limit holds per worker only.
+    """
+    chunk = dispatching.send_chunk(campaign_id, generation, transport=transports.configured(), clock=timezone.now)
+    if chunk.more:
+        lifecycle.wake(campaign_id, chunk.generation)
+
+
+@shared_task(ignore_result=True)
+def wake_silent_campaigns() -> None:
+    """Beat's sweep: end dead leases, and wake every campaign whose loop is silent."""
+    claiming.reclaim_expired()
+    lifecycle.wake_silent_campaigns(now=timezone.now())
