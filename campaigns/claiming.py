@@ -7,14 +7,16 @@ unknown, because the mail may have left: no machine sends it again.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection
 
 from campaigns.models import SkipReason
+from notifications import recording
 from notifications.delivering import Settled
 from notifications.transports.base import Verdict
 
@@ -116,7 +118,7 @@ def claim(campaign_id: int, *, slice_id: UUID, limit: int, lease: float) -> tupl
     Returns the claimed rows, in the order of their ids, and how many were skipped. Nothing is
     claimed unless the campaign is sending.
     """
-    values = {"campaign": campaign_id, "slice": slice_id, "limit": limit, "lease": lease}
+    values: dict[str, Any] = {"campaign": campaign_id, "slice": slice_id, "limit": limit, "lease": lease}
     reasons = {"deleted": SkipReason.DELETED, "suppressed": SkipReason.SUPPRESSED, "changed": SkipReason.ADDRESS_CHANGED}
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, values | reasons)
@@ -146,14 +148,15 @@ class CampaignLedger:
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
         now = time.monotonic()
-        columns = {
+        columns: dict[str, Any] = {
             "ids": [one.id for one in settled],
             "verdicts": [str(one.outcome.verdict) for one in settled],
             "message_ids": [one.outcome.message_id for one in settled],
             "errors": ["" if one.outcome.verdict is Verdict.ACCEPTED else one.outcome.error[:2000] for one in settled],
             "ages": [max(0.0, now - one.at) for one in settled],
         }
-        _patiently(_RECORD, columns | {"slice": self.slice_id})
+        message_ids = [message_id for message_id in columns["message_ids"] if message_id]
+        _patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}, message_ids))
 
     def _give_sign_of_life(self) -> None:
         if time.monotonic() - self._last_sign > 1:
@@ -167,16 +170,22 @@ class CampaignLedger:
             cursor.execute(_RELEASE, {"ids": list(ids), "slice": self.slice_id})
 
 
-def _patiently(statement: str, values: dict[str, Any]) -> None:
-    """Run a statement again for half a minute while the database restarts: mail has left already.
+def _store_outcomes(values: dict[str, Any], message_ids: list[str]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, values)
+    # Events that came before their mail was known; after the commit, so that one of the two finds the other.
+    recording.unpark(message_ids=message_ids)
+
+
+def _patiently(store: Callable[[], None]) -> None:
+    """Try again for half a minute while the database restarts: mail has left already.
 
     A connection that broke inside a task never heals by itself, so it is closed before each retry.
     """
     until = time.monotonic() + _PATIENCE
     while True:
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values)
+            store()
             return
         except (OperationalError, InterfaceError):
             if connection.in_atomic_block or time.monotonic() > until:

@@ -5,14 +5,14 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
 from django.conf import settings
 
 from campaigns import claiming, composing, enrolling, lifecycle
-from campaigns.models import Campaign, CampaignStatus
+from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications import delivering
 from notifications.transports.base import Transport
 
@@ -46,11 +46,12 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
 
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
     campaign = Campaign.objects.get(pk=campaign_id)
-    busy = _send_some(campaign, transport)
+    busy = _send_some(campaign, transport, now=clock())
     if busy or not enrolled:
         return Chunk(more=True, generation=ticket)
-    lifecycle.finish_campaign(campaign_id, now=clock())
-    # Rows in flight elsewhere end their lease first; the sweep comes back for them.
+    if not lifecycle.finish_campaign(campaign_id, now=clock()):
+        # Rows in flight elsewhere end their lease first, a daily limit makes room, SES answers again.
+        lifecycle.rest(campaign_id, ticket)
     return Chunk(more=False)
 
 
@@ -60,12 +61,26 @@ def chunk_size(*, rate: float, sending_campaigns: int) -> int:
     return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * seconds)))
 
 
-def _send_some(campaign: Campaign, transport: Transport) -> bool:
+def left_today(*, now: datetime) -> int | None:
+    """How many outreach mails CAMPAIGN_DAILY_LIMIT still allows in the 24 hours that end now; None is no limit."""
+    if settings.CAMPAIGN_DAILY_LIMIT is None:
+        return None
+    called = EmailSend.objects.filter(call_started_at__gt=now - timedelta(hours=24)).count()
+    return max(0, settings.CAMPAIGN_DAILY_LIMIT - called)
+
+
+def _send_some(campaign: Campaign, transport: Transport, *, now: datetime) -> bool:
     """Claim and send; returns whether it is worth coming back at once."""
     rate = settings.SES_MAX_SEND_RATE
     sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
     slice_id = uuid.uuid4()
     limit = chunk_size(rate=rate, sending_campaigns=sending)
+    if (allowed := left_today(now=now)) is not None:
+        limit = min(limit, allowed)
+    if not limit:
+        # The sweep asks again every few seconds; the oldest of today's mails makes room.
+        log.info("daily_limit_reached", campaign_id=campaign.pk)
+        return False
     claimed, skipped = claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=CLAIM_LEASE)
     if not claimed:
         return skipped > 0

@@ -18,7 +18,7 @@ from outreach.publishing import publish
 log = structlog.get_logger("campaigns")
 
 # A loop gives a sign of life every second while it sends; enrolling a batch or a slow call takes longer.
-SILENT_AFTER = timedelta(seconds=20)
+SILENT_AFTER = timedelta(seconds=15)
 
 _MAY_BECOME = {
     CampaignStatus.DRAFT: {CampaignStatus.PAUSED},
@@ -76,7 +76,7 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
-    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.", generation=F("generation") + 1)
+    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.")
     log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
 
 
@@ -112,12 +112,18 @@ def use_ticket(campaign_id: int, generation: int, *, now: datetime) -> int | Non
     return generation + 1 if used else None
 
 
+def rest(campaign_id: int, generation: int) -> None:
+    """Say that this loop ends with work left that it cannot do now: the next sweep looks again."""
+    Campaign.objects.filter(pk=campaign_id, generation=generation).update(loop_seen_at=None)
+
+
 def wake_silent_campaigns(*, now: datetime) -> int:
-    """Give every sending campaign whose loop has been silent a new ticket; returns how many.
+    """Give every sending campaign whose loop rests or has been silent a new ticket; returns how many.
 
     The broker may have lost the task, or its worker died: either way the rows are still there.
     """
-    silent = Campaign.objects.filter(status=CampaignStatus.SENDING, loop_seen_at__lt=now - SILENT_AFTER)
+    quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER)
+    silent = Campaign.objects.filter(quiet, status=CampaignStatus.SENDING)
     woken = 0
     for campaign_id, generation in silent.values_list("pk", "generation"):
         moved = silent.filter(pk=campaign_id, generation=generation).update(generation=generation + 1, loop_seen_at=now)
@@ -146,4 +152,3 @@ def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:
     if not moved:
         # Someone else moved it first, or the caller read a stale page.
         raise WrongStatus(f"A campaign that is {campaign.status} cannot become {status}.")
-

@@ -59,12 +59,8 @@ class Campaign(models.Model):
         indexes: ClassVar = [models.Index(fields=["id"], name="campaigns_sending", condition=Q(status="sending"))]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(status__in=CampaignStatus.values), name="campaign_status_known"),
-            models.CheckConstraint(
-                condition=Q(status="draft") | Q(started_at__isnull=False), name="campaign_started_says_when"
-            ),
-            models.CheckConstraint(
-                condition=~Q(status="sent") | Q(finished_at__isnull=False), name="campaign_sent_says_when"
-            ),
+            models.CheckConstraint(condition=Q(status="draft") | Q(started_at__isnull=False), name="campaign_started_says_when"),
+            models.CheckConstraint(condition=~Q(status="sent") | Q(finished_at__isnull=False), name="campaign_sent_says_when"),
         ]
 
     def __str__(self) -> str:
@@ -86,9 +82,7 @@ class EmailSend(Delivery):
     """The ledger: one row for each person of a campaign, from planned to settled."""
 
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="sends", db_index=False)
-    prospect = models.ForeignKey(
-        Prospect, null=True, blank=True, on_delete=models.SET_NULL, related_name="sends", db_index=False
-    )
+    prospect = models.ForeignKey(Prospect, null=True, blank=True, on_delete=models.SET_NULL, related_name="sends", db_index=False)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -53,8 +53,8 @@ class CampaignSerializer(serializers.ModelSerializer[Campaign]):
             "started_at",
             "finished_at",
         )
-        read_only_fields = ("status", "pause_reason", "created_at", "updated_at", "started_at", "finished_at")
-        extra_kwargs = {  # noqa: RUF012 (DRF reads it from the class)
+        read_only_fields: tuple[str, ...] = ("status", "pause_reason", "created_at", "updated_at", "started_at", "finished_at")
+        extra_kwargs = {
             # A line break in a body is content; trimming would change what was written.
             "body_html": {"trim_whitespace": False},
             "body_text": {"trim_whitespace": False},
@@ -166,5 +166,3 @@ class TestSendAnswerSerializer(serializers.Serializer[dict[str, str]]):
     status = serializers.CharField()
     message_id = serializers.CharField()
     error = serializers.CharField()
-
-

@@ -51,11 +51,11 @@ class CampaignDetail(generics.GenericAPIView[Campaign]):
     queryset = Campaign.objects.all()
 
     @extend_schema(responses=CampaignDetailSerializer)
-    def get(self, request: Request, pk: int) -> Response:  # noqa: ARG002 (the interface's)
+    def get(self, request: Request, pk: int) -> Response:
         return Response(_detail(self.get_object()))
 
     @extend_schema(request=CampaignChangeSerializer, responses=CampaignDetailSerializer)
-    def patch(self, request: Request, pk: int) -> Response:  # noqa: ARG002
+    def patch(self, request: Request, pk: int) -> Response:
         campaign = self.get_object()
         change = CampaignChangeSerializer(campaign, data=request.data, partial=True)
         change.is_valid(raise_exception=True)

@@ -111,7 +111,7 @@ class _Delivery:
         self._wait_for_hands()
         if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
             pacing.give_back(slots, used=used)
-            slots, used = pacing.reserve(left, rate=self.rate), 0
+            slots, used = pacing.reserve(left, rate=self.rate, late=True), 0
         if slots.at(used) - time.monotonic() > LONGEST_WAIT:
             self.stop, self.held = "the next free slot is far ahead", True
             return slots, used

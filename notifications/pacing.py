@@ -7,6 +7,7 @@ clock when it reserves, so that a stepping wall clock cannot bunch mails.
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 
@@ -36,7 +37,7 @@ class Slots:
     first: float
     interval: float
     count: int
-    end: object  # the database's moment after the last slot
+    end: datetime  # the database's moment after the last slot
 
     def at(self, index: int) -> float:
         """The moment of one slot, on the monotonic clock."""
@@ -56,15 +57,16 @@ def tolerance(interval: float) -> float:
     return min(0.1, 0.9 * interval) if interval >= 0.05 else 0.1
 
 
-def reserve(count: int, *, rate: float) -> Slots:
+def reserve(count: int, *, rate: float, late: bool = False) -> Slots:
     """Reserve the next `count` slots at `rate` mails per second, for this caller alone.
 
     A caller that comes a moment after the last slot continues the row of slots instead of starting
-    a new one: a gap of milliseconds between chunks does not lower the pace.
+    a new one: a gap of milliseconds between chunks does not lower the pace. One that is `late` for
+    its slots starts anew from now: catching up would squeeze mails together.
     """
     interval = 1.0 / rate
     with connection.cursor() as cursor:
-        cursor.execute(_RESERVE, {"length": count * interval, "grace": tolerance(interval)})
+        cursor.execute(_RESERVE, {"length": count * interval, "grace": 0.0 if late else tolerance(interval)})
         end, wait = cursor.fetchone()
     return Slots(first=time.monotonic() + wait, interval=interval, count=count, end=end)
 

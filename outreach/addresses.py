@@ -38,6 +38,15 @@ def normalise(address: str) -> str:
     return _normalise_unusual(text)
 
 
+def is_address(text: str) -> bool:
+    """Whether this is one address that could be normalised."""
+    try:
+        normalise(text)
+    except InvalidAddress:
+        return False
+    return True
+
+
 def domain_of(address: str) -> str:
     """The domain of a normalised address."""
     return address.rpartition("@")[2]
@@ -62,6 +71,7 @@ def _normalise_unusual(text: str) -> str:
             unicodedata.normalize("NFC", text),
             check_deliverability=False,
             allow_smtputf8=False,
+            strict=True,  # 64 characters before the @
             # Reserved domains (.test, .example) are what rehearsals are made of; dots are checked below.
             globally_deliverable=False,
         )

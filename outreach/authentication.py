@@ -68,7 +68,7 @@ class ProxySecretAuthentication(BaseAuthentication):
             raise AuthenticationFailed("The proxy secret is wrong.", code="wrong_proxy_secret")
         return ServicePrincipal("proxy"), "proxy"
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 (the interface's)
+    def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
@@ -103,7 +103,7 @@ class StaffTokenSerializer(TokenObtainPairSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = super().validate(attrs)
-        if not (self.user and self.user.is_staff):
+        if not getattr(self.user, "is_staff", False):
             raise AuthenticationFailed(self.error_messages["no_active_account"], code="no_active_account")
         return answer
 
@@ -123,7 +123,7 @@ class OutsideTokenAuthentication(BaseAuthentication):
             raise AuthenticationFailed("The token is not an admin's.", code="not_staff")
         return ServicePrincipal(str(claims.get("email") or claims.get("sub") or "outside admin")), claims
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 (the interface's)
+    def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
 
 
@@ -132,7 +132,7 @@ class StaffSessionAuthentication(SessionAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         found = super().authenticate(request)
-        return found if found and found[0].is_staff else None
+        return found if found and getattr(found[0], "is_staff", False) else None
 
 
 class ModelPermissions(DjangoModelPermissions):
@@ -154,7 +154,7 @@ class ModelPermissions(DjangoModelPermissions):
 class ProxyOnly(BasePermission):
     """Only another service, never a person."""
 
-    def has_permission(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002 (the interface's)
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         return request.auth == "proxy"
 
 

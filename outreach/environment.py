@@ -7,10 +7,12 @@ process, whichever it is: manage.py, gunicorn, a Celery worker or beat.
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import environ
+
+N = TypeVar("N", int, float)
 
 
 class Environment:
@@ -41,13 +43,17 @@ class Environment:
             return default
         return value
 
-    def number(self, name: str, default: float | None, *, least: float, most: float) -> float | None:
+    def number(self, name: str, default: float, *, least: float, most: float) -> float:
         """A finite number within bounds."""
         return self._parsed(name, default, float, lambda n: least <= n <= most, f"a number from {least:g} to {most:g}")
 
-    def whole(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
+    def whole(self, name: str, default: int, *, least: int, most: int) -> int:
         """A whole number within bounds."""
         return self._parsed(name, default, int, lambda n: least <= n <= most, f"a whole number from {least} to {most}")
+
+    def optional_whole(self, name: str, *, least: int, most: int) -> int | None:
+        """A whole number within bounds, or None when it is not set."""
+        return self.whole(name, least, least=least, most=most) if self.text(name) else None
 
     def flag(self, name: str, default: bool) -> bool:
         """true or false; anything else is a mistake, never silently false."""
@@ -62,7 +68,9 @@ class Environment:
         value = self.text(name, default).rstrip("/")
         try:
             parts = urlsplit(value)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.path or parts.query or parts.fragment)
+            good = (
+                parts.scheme in {"http", "https"} and bool(parts.hostname) and not (parts.path or parts.query or parts.fragment)
+            )
             _ = parts.port
         except ValueError:
             good = False
@@ -97,15 +105,16 @@ class Environment:
         if self.problems:
             sys.exit("cannot start: " + "; ".join(problem.replace("\n", " ") for problem in self.problems))
 
-    def _parsed(self, name: str, default: Any, parse: Callable[[str], Any], good: Callable[[Any], bool], wanted: str) -> Any:
+    def _parsed(self, name: str, default: N, parse: Callable[[str], N], good: Callable[[N], bool], wanted: str) -> N:
         raw = self.text(name)
         if not raw:
             return default
         try:
             value = parse(raw)
+            accepted = good(value)
         except ValueError:
-            value = None
-        if value is None or not good(value):
+            accepted = False
+        if not accepted:
             self.refuse(name, f"is {raw!r}", f"set it to {wanted}")
             return default
         return value

@@ -4,8 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from django.conf import settings
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 from outreach.errors import DomainError

@@ -15,7 +15,7 @@ def publish(task_name: str, *args: Any) -> bool:
     """
     try:
         current_app.send_task(task_name, args=args, retry=False, ignore_result=True)
-    except Exception as error:  # noqa: BLE001 (any failure of the broker or its client)
+    except Exception as error:
         log.warning("publish_failed", task=task_name, error=f"{type(error).__name__}: {error}")
         return False
     return True

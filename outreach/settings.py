@@ -13,6 +13,7 @@ from typing import Any
 import django_stubs_ext
 
 from outreach import connections
+from outreach.addresses import is_address
 from outreach.environment import Environment
 from outreach.logging import logging_config
 
@@ -39,10 +40,11 @@ SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
-CAMPAIGN_DAILY_LIMIT = env.whole("CAMPAIGN_DAILY_LIMIT", None, least=1, most=1_000_000_000)
+CAMPAIGN_DAILY_LIMIT = env.optional_whole("CAMPAIGN_DAILY_LIMIT", least=1, most=1_000_000_000)
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
 IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
 IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
+IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "imports")
 
 PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
 API_JWT_JWKS_URL = env.url("API_JWT_JWKS_URL", "", ("https", "http"))
@@ -52,8 +54,9 @@ API_JWT_AUDIENCE = env.text("API_JWT_AUDIENCE")
 API_JWT_ADMIN_CLAIM = env.text("API_JWT_ADMIN_CLAIM")
 
 _local_data = BASE_DIR / ".local"
-DATABASE_URL = env.url("DATABASE_URL", "" if PRODUCTION else connections.local_database_url(_local_data), ("postgres", "postgresql"))
-REDIS_URL = env.url("REDIS_URL", "" if PRODUCTION else connections.local_redis_url(_local_data), ("redis", "rediss", "unix"))
+_local_database, _local_redis = connections.local_database_url(_local_data), connections.local_redis_url(_local_data)
+DATABASE_URL = env.url("DATABASE_URL", "" if PRODUCTION else _local_database, ("postgres", "postgresql"))
+REDIS_URL = env.url("REDIS_URL", "" if PRODUCTION else _local_redis, ("redis", "rediss", "unix"))
 
 # --- Guards: a process that would send wrongly does not start -------------------------------------
 
@@ -85,6 +88,10 @@ if API_JWT_SECRET and len(API_JWT_SECRET) < 32:
 if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
     # EventBridge connections refuse colons in an API key value, so such a secret could never arrive.
     env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
+if SES_FROM and not is_address(SES_FROM):
+    env.refuse("SES_FROM", f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com")
+if not all(arn.startswith("arn:aws") and arn.count(":") == 5 for arn in SES_SNS_TOPIC_ARNS):
+    env.refuse("SES_SNS_TOPIC_ARNS", "is not understood", "list exact topic ARNs, e.g. arn:aws:sns:us-east-1:123456789012:ses")
 env.stop_if_wrong()
 
 # --- Django ------------------------------------------------------------------------------------------
@@ -93,15 +100,15 @@ DEBUG = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "outreach.formats"
 ROOT_URLCONF = "outreach.urls"
 WSGI_APPLICATION = "outreach.wsgi.application"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 APPEND_SLASH = False  # a redirect would lose a webhook's body for good
 
 INSTALLED_APPS = [
-    "unfold",
-    "unfold.contrib.filters",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "outreach.admin_site.OutreachAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -131,6 +138,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "outreach.middleware.protect_admin",
     "django_structlog.middlewares.RequestMiddleware",
 ]
 
@@ -171,6 +179,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
@@ -263,7 +272,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
-    "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 10.0, "options": {"expires": 10}},
+    "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
     "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},
@@ -274,9 +283,16 @@ CELERY_BEAT_SCHEDULE = {
 UNFOLD = {
     "SITE_TITLE": "Outreach",
     "SITE_HEADER": "Outreach",
-    "SITE_SYMBOL": "outgoing_mail",
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
+    "SITE_ICON": "outreach.staff_menu.icon",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "outreach.staff_menu.icon"}],
+    "SITE_URL": None,
+    "ENVIRONMENT": "outreach.dashboard.environment",
+    "DASHBOARD_CALLBACK": "outreach.dashboard.fill",
+    "STYLES": ["outreach.staff_menu.styles"],
+    "SCRIPTS": ["outreach.staff_menu.script"],
+    "SIDEBAR": {"navigation": "outreach.staff_menu.navigation"},
+    "COLORS": {"primary": "outreach.staff_menu.primary_colours"},
+    "BORDER_RADIUS": "8px",
 }
 
 # --- Logging: one JSON object a line on standard output; readable in a terminal -----------------------------

@@ -73,7 +73,7 @@ class SesTransport:
             return Outcome(Verdict.ACCEPTED, message_id=answer["MessageId"])
         except ClientError as error:
             return judge(error)
-        except Exception as error:  # noqa: BLE001 (whatever it is, the mail may have left)
+        except Exception as error:
             return judge_failure(error)
 
 

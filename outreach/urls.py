@@ -1,0 +1,21 @@
+"""All routes. Nothing here redirects: a redirect loses a webhook's or a one-click post's body."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from outreach import health
+from outreach.tokens import StaffTokenRefreshView, StaffTokenView
+
+urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("admin/", admin.site.urls),
+    path("api/token", StaffTokenView.as_view(), name="token"),
+    path("api/token/refresh", StaffTokenRefreshView.as_view(), name="token-refresh"),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("", include("prospects.urls")),
+    path("", include("campaigns.urls")),
+    path("", include("notifications.urls")),
+]

@@ -1,0 +1,167 @@
+import pytest
+from django.utils import timezone
+
+from campaigns import dispatching, reporting
+from campaigns.models import Campaign, CampaignStatus, EmailSend
+from notifications.transports.base import Outcome, Verdict
+from tests.factories import CampaignFactory, ProspectFactory, SuppressionFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_campaign_goes_to_everybody_once_and_is_then_sent(run_all, transport):
+    people = ProspectFactory.create_batch(30)
+    campaign = CampaignFactory(sending=True, enrolled_through=0)
+
+    run_all(campaign)
+
+    assert sorted(message.to for message in transport.sent) == sorted(person.email for person in people)
+    assert campaign.status == CampaignStatus.SENT
+
+
+def test_a_paused_campaign_sends_nothing(run_chunk, transport):
+    campaign = CampaignFactory(paused=True, waiting=3)
+
+    run_chunk(campaign)
+
+    assert transport.sent == []
+
+
+def test_a_ticket_works_once(fast, transport):
+    campaign = CampaignFactory(sending=True, waiting=3)
+    send = dispatching.send_chunk
+    send(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+    again = send(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+    assert again == dispatching.Chunk(more=False)
+
+
+def test_a_mail_carries_what_every_outreach_mail_must(run_all, transport, settings):
+    settings.SES_CONFIGURATION_SET = "outreach"
+    campaign = CampaignFactory(sending=True, waiting=1)
+    send = EmailSend.objects.get()
+
+    run_all(campaign)
+
+    (message,) = transport.sent
+    url = f"http://127.0.0.1:8000/api/unsubscribe?token={send.prospect.unsubscribe_token}&c={campaign.key}"
+    assert dict(message.headers)["List-Unsubscribe"] == f"<{url}>"
+    assert dict(message.headers)["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert dict(message.tags) == {"send_id": send.send_id, "campaign_id": str(campaign.pk), "kind": "outreach"}
+    assert message.configuration_set == "outreach"
+    assert url in message.html
+    assert url in message.text
+
+
+def test_the_words_are_filled_in_for_each_person(run_all, transport):
+    ProspectFactory(first_name="Ada")
+    ProspectFactory(first_name="Grace")
+
+    run_all(CampaignFactory(sending=True, enrolled_through=0))
+
+    assert sorted(message.subject for message in transport.sent) == ["Hello Ada", "Hello Grace"]
+
+
+def test_a_suppressed_person_is_accounted_for_and_gets_nothing(run_all, transport):
+    campaign = CampaignFactory(sending=True, waiting=2)
+    SuppressionFactory(email=EmailSend.objects.first().email)
+
+    run_all(campaign)
+
+    assert len(transport.sent) == 1
+    stats = reporting.stats(campaign.pk)
+    assert (stats["planned"], stats["sent"], stats["skipped"]) == (2, 1, 1)
+
+
+def test_a_refusal_fails_one_mail_and_the_others_go(run_all, transport):
+    campaign = CampaignFactory(sending=True, waiting=3)
+    bad = EmailSend.objects.first().email
+    transport.answer = lambda m: Outcome(Verdict.REFUSED if m.to == bad else Verdict.ACCEPTED, error="bad content")
+
+    run_all(campaign)
+
+    assert campaign.status == CampaignStatus.SENT
+    assert EmailSend.objects.get(email=bad).error == "bad content"
+    assert reporting.stats(campaign.pk)["sent"] == 2
+
+
+def test_a_halt_pauses_the_campaign_with_the_reason_and_loses_nobody(run_all, transport):
+    campaign = CampaignFactory(sending=True, waiting=3)
+    transport.answer = lambda _m: Outcome(Verdict.HALT, error="The daily sending quota of SES is used up.")
+
+    run_all(campaign)
+
+    assert campaign.status == CampaignStatus.PAUSED
+    assert campaign.pause_reason == "The daily sending quota of SES is used up."
+    assert reporting.stats(campaign.pk)["waiting"] == 3
+
+
+def test_a_throttled_mail_waits_and_goes_later(run_chunk, transport):
+    campaign = CampaignFactory(sending=True, waiting=1)
+    transport.answer = lambda _m: Outcome(Verdict.WAIT, error="Maximum sending rate exceeded", retry_after=0.01)
+    run_chunk(campaign)
+    transport.answer = None
+
+    chunk = run_chunk(campaign)
+
+    assert chunk.more
+    assert len(transport.sent) == 1
+
+
+def test_an_unknown_outcome_is_never_sent_again(run_all, transport):
+    campaign = CampaignFactory(sending=True, waiting=1)
+    transport.answer = lambda _m: Outcome(Verdict.UNKNOWN, error="ReadTimeoutError")
+    run_all(campaign)
+    transport.answer = None
+
+    run_all(campaign)
+
+    assert transport.sent == []
+    assert (campaign.status, EmailSend.objects.get().status) == (CampaignStatus.SENT, "unknown")
+
+
+def test_a_campaign_is_not_finished_while_a_row_is_in_flight_elsewhere(run_all):
+    campaign = CampaignFactory(sending=True, waiting=1)
+    EmailSend.objects.update(claimed_by="00000000-0000-0000-0000-000000000001", lease_until=timezone.now())
+
+    run_all(campaign)
+
+    assert campaign.status == CampaignStatus.SENDING
+
+
+def test_people_added_since_get_it_at_a_re_run_and_nobody_gets_it_twice(run_all, transport):
+    ProspectFactory()
+    campaign = CampaignFactory(sending=True, enrolled_through=0)
+    run_all(campaign)
+    late = ProspectFactory()
+    Campaign.objects.update(status=CampaignStatus.SENDING, enrolled_through=0)
+
+    run_all(campaign)
+
+    assert len(transport.sent) == 2
+    assert transport.sent[1].to == late.email
+
+
+def test_a_daily_limit_lets_no_more_leave(run_all, transport, settings):
+    settings.CAMPAIGN_DAILY_LIMIT = 2
+    campaign = CampaignFactory(sending=True, waiting=5)
+
+    run_all(campaign)
+
+    assert len(transport.sent) == 2
+    assert reporting.stats(campaign.pk)["waiting"] == 3
+
+
+@pytest.mark.parametrize(
+    ("rate", "campaigns", "size"),
+    [
+        (5, 1, 25),  # five seconds' worth
+        (5, 5, 5),  # shared fairly
+        (0.1, 1, 1),  # never nothing
+        (200, 1, 1000),
+        (5000, 1, 1000),  # CAMPAIGN_CHUNK_SIZE
+    ],
+)
+def test_a_chunk_lasts_a_few_seconds(rate, campaigns, size):
+    assert dispatching.chunk_size(rate=rate, sending_campaigns=campaigns) == size

@@ -1,0 +1,127 @@
+from datetime import timedelta
+
+import pytest
+
+from campaigns import lifecycle
+from campaigns.models import Campaign, CampaignStatus
+from tests.factories import CampaignFactory, ProspectFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def test_starting_enrols_people_and_wakes_a_worker(now, published, django_capture_on_commit_callbacks):
+    ProspectFactory.create_batch(2)
+    campaign = CampaignFactory()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert (campaign.status, campaign.started_by, campaign.sends.count()) == (CampaignStatus.SENDING, "ada", 2)
+    assert published == [("campaigns.tasks.send_chunk", (campaign.pk, campaign.generation))]
+
+
+@pytest.mark.parametrize("state", ["sending", "paused", "done"])
+def test_sending_is_safe_to_repeat_from_any_state(now, state, published):
+    campaign = CampaignFactory(**{state: True})
+
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert campaign.status == CampaignStatus.SENDING
+
+
+def test_the_first_start_is_remembered(now, published):
+    campaign = CampaignFactory(done=True)
+    first = campaign.started_at
+
+    lifecycle.start_campaign(campaign, by="ada", now=now + timedelta(days=1))
+
+    assert campaign.started_at == first
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"subject": ""}, {"body_html": "", "body_text": ""}, {"body_html": "{{ nonsense }}"}, {"from_email": ""}],
+)
+def test_a_campaign_with_problems_does_not_start(now, broken):
+    campaign = CampaignFactory(**broken)
+
+    with pytest.raises(lifecycle.CampaignNotSendable):
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert Campaign.objects.get().status == CampaignStatus.DRAFT
+
+
+def test_production_does_not_start_outreach_without_a_postal_address(now, settings):
+    settings.PRODUCTION, settings.POSTAL_ADDRESS = True, ""
+
+    with pytest.raises(lifecycle.CampaignNotSendable, match="POSTAL_ADDRESS"):
+        lifecycle.start_campaign(CampaignFactory(), by="ada", now=now)
+
+
+def test_pausing_says_who_and_ends_the_running_loop(now):
+    campaign = CampaignFactory(sending=True)
+
+    lifecycle.pause_campaign(campaign, by="ada")
+
+    assert campaign.pause_reason == "Paused by ada."
+    assert lifecycle.use_ticket(campaign.pk, campaign.generation, now=now) is None
+
+
+def test_after_pause_and_resume_one_of_two_loops_survives(now, published):
+    campaign = CampaignFactory(sending=True)
+    of_the_old_loop = lifecycle.use_ticket(campaign.pk, campaign.generation, now=now)
+    lifecycle.pause_campaign(campaign, by="ada")
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    tickets = [campaign.generation, of_the_old_loop]
+
+    assert [lifecycle.use_ticket(campaign.pk, ticket, now=now) is not None for ticket in tickets] == [True, False]
+
+
+@pytest.mark.parametrize("state", [{}, {"done": True}])
+def test_only_a_sending_campaign_can_be_paused(state):
+    with pytest.raises(lifecycle.WrongStatus):
+        lifecycle.pause_campaign(CampaignFactory(**state), by="ada")
+
+
+def test_a_silent_loop_gets_a_new_ticket(now, published):
+    campaign = CampaignFactory(sending=True, loop_seen_at=now - timedelta(minutes=1))
+
+    assert lifecycle.wake_silent_campaigns(now=now) == 1
+
+    assert published == [("campaigns.tasks.send_chunk", (campaign.pk, campaign.generation + 1))]
+    assert lifecycle.use_ticket(campaign.pk, campaign.generation, now=now) is None
+
+
+def test_a_loop_that_gave_a_sign_of_life_is_left_alone(now, published):
+    CampaignFactory(sending=True, loop_seen_at=now - timedelta(seconds=5))
+
+    assert lifecycle.wake_silent_campaigns(now=now) == 0
+
+
+def test_a_loop_that_rests_is_woken_at_the_next_sweep(now, published):
+    campaign = CampaignFactory(sending=True)
+    lifecycle.rest(campaign.pk, campaign.generation)
+
+    assert lifecycle.wake_silent_campaigns(now=now) == 1
+
+
+def test_many_sweeps_at_once_wake_a_campaign_once(now, published):
+    CampaignFactory(sending=True, loop_seen_at=now - timedelta(minutes=1))
+
+    for _beat in range(3):
+        lifecycle.wake_silent_campaigns(now=now)
+
+    assert len(published) == 1
+
+
+def test_a_campaign_is_not_finished_before_everybody_is_enrolled(now):
+    campaign = CampaignFactory(sending=True, enrolled_through=5)
+
+    assert not lifecycle.finish_campaign(campaign.pk, now=now)
+
+
+def test_a_campaign_with_waiting_rows_is_not_finished(now):
+    campaign = CampaignFactory(sending=True, waiting=1)
+
+    assert not lifecycle.finish_campaign(campaign.pk, now=now)

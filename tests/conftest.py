@@ -1,0 +1,117 @@
+"""The tests' own PostgreSQL and Redis, started once for all processes; a person's environment has no say here.
+
+Everything in the first part happens while this file is imported: before any conftest or test module can
+ask Django for its settings, and before pytest-xdist starts its workers, which inherit the addresses.
+"""
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parent.parent
+_TEMPORARY = "outreach-tests-"
+
+
+def _forget_the_outside() -> None:
+    """Remove every variable that the settings, AWS, PostgreSQL or an HTTP client would listen to."""
+    calls = re.findall(r"\benv\.\w+\(([^)]*)", (_ROOT / "outreach" / "settings.py").read_text())
+    ours = {name for call in calls for name in re.findall(r'"([A-Z][A-Z0-9_]+)"', call)}
+    for name in list(os.environ):
+        if name in ours or name.startswith(("AWS_", "BOTO", "PG", "DJANGO_", "CELERY_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "outreach.settings",
+        "ENV_FILE": os.devnull,
+        # Whoever forgets to mock AWS meets "no credentials", never an account.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@contextmanager
+def _temporary_services() -> Iterator[None]:
+    from outreach import local
+
+    _sweep()
+    directory = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    try:
+        with local.services(directory, durable=False) as services:
+            os.environ |= {"DATABASE_URL": services.database_url, "REDIS_URL": services.redis_url}
+            yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what runs that were killed left behind; a directory in use is locked."""
+    from outreach import places
+    from outreach.processes import LocalError
+
+    for old in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*"):
+        with suppress(LocalError, OSError):
+            if time.time() - old.stat().st_mtime > 60:
+                with places.claim(old):
+                    shutil.rmtree(old, ignore_errors=True)
+
+
+def _start() -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        # The controller's servers; a Redis database of our own on them.
+        os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={int(worker.removeprefix('gw'))}")
+    else:
+        if "DJANGO_SETTINGS_MODULE" in os.environ:
+            pytest.exit("unset DJANGO_SETTINGS_MODULE (and --ds): pytest-django has read a person's settings because of it", 4)
+        _forget_the_outside()
+        running = ExitStack()
+        # Also after Ctrl-C and after an error in a conftest, which reach no pytest hook.
+        atexit.register(running.close)
+        running.enter_context(_temporary_services())
+
+    import django
+
+    # Here, so that conftests below this one may import models.
+    django.setup()
+
+
+_start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """This machine only (pytest-socket)."""
+    config.option.allow_hosts = "127.0.0.1,::1,localhost"
+    config.option.allow_unix_socket = True
+
+
+@pytest.fixture(scope="session")
+def _redis_client():
+    from django.conf import settings
+    from redis import Redis
+
+    with Redis.from_url(settings.REDIS_URL) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def redis(_redis_client):
+    """The Redis of this test process, empty at the start of every test: broker, cache and counters."""
+    _redis_client.flushdb()
+    return _redis_client
+
+
+@pytest.fixture
+def now():
+    """The time, read at the edge of the test as code does at the edge of a request."""
+    from django.utils import timezone
+
+    return timezone.now()

@@ -1,0 +1,137 @@
+"""Every guard, in a real process: it ends with one line that names the variable."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPLETE = {
+    name: value
+    for line in (ROOT / "tests" / "production.env").read_text().splitlines()
+    if "=" in line and not line.startswith("#")
+    for name, value in [line.split("=", 1)]
+}
+CHECK = ["manage.py", "check"]
+# The guards alone, without the rest of Django: a second less for each row of the table.
+SETTINGS = ["-c", "import outreach.settings"]
+
+
+def run(change, command=CHECK, base=COMPLETE):
+    env = {name: value for name, value in (base | change).items() if value is not None}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=env | {"PATH": os.environ["PATH"], "ENV_FILE": os.devnull},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_complete_production_environment_starts():
+    assert run({}).returncode == 0
+
+
+def test_an_empty_environment_is_a_working_development():
+    assert run({}, base={}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "variable"),
+    [
+        ({"ENV": "prod"}, "ENV"),
+        ({"SECRET_KEY": None}, "SECRET_KEY"),
+        ({"SECRET_KEY": "short"}, "SECRET_KEY"),
+        ({"ALLOWED_HOSTS": None}, "ALLOWED_HOSTS"),
+        ({"ALLOWED_HOSTS": "*"}, "ALLOWED_HOSTS"),
+        ({"PUBLIC_BASE_URL": None}, "PUBLIC_BASE_URL"),
+        ({"PUBLIC_BASE_URL": "http://mail.example.com"}, "PUBLIC_BASE_URL"),
+        ({"PUBLIC_BASE_URL": "https://mail.example.com/app"}, "PUBLIC_BASE_URL"),
+        ({"EMAIL_MODE": None}, "EMAIL_MODE"),
+        ({"EMAIL_MODE": "smtp"}, "EMAIL_MODE"),
+        ({"SES_REGION": None}, "SES_REGION"),
+        ({"SES_FROM": None}, "SES_FROM"),
+        ({"SES_FROM": "not an address"}, "SES_FROM"),
+        ({"SES_WEBHOOK_SECRET": None}, "SES_WEBHOOK_SECRET"),
+        ({"SES_WEBHOOK_SECRET": "with:colon"}, "SES_WEBHOOK_SECRET"),
+        ({"PROXY_SHARED_SECRET": None}, "PROXY_SHARED_SECRET"),
+        ({"PROXY_SHARED_SECRET": "x" * 31}, "PROXY_SHARED_SECRET"),
+        ({"DATABASE_URL": None}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mysql://a:b@c/d"}, "DATABASE_URL"),
+        ({"REDIS_URL": None}, "REDIS_URL"),
+        ({"REDIS_URL": "localhost:6379"}, "REDIS_URL"),
+        ({"SES_MAX_SEND_RATE": "fast"}, "SES_MAX_SEND_RATE"),
+        ({"SES_MAX_SEND_RATE": "0"}, "SES_MAX_SEND_RATE"),
+        ({"SES_MAX_SEND_RATE": "nan"}, "SES_MAX_SEND_RATE"),
+        ({"CAMPAIGN_CHUNK_SIZE": "-1"}, "CAMPAIGN_CHUNK_SIZE"),
+        ({"CAMPAIGN_DAILY_LIMIT": "many"}, "CAMPAIGN_DAILY_LIMIT"),
+        ({"TRUSTED_PROXY_COUNT": "x"}, "TRUSTED_PROXY_COUNT"),
+        ({"SES_SNS_TOPIC_ARNS": "my-topic"}, "SES_SNS_TOPIC_ARNS"),
+        ({"API_JWT_SECRET": "x" * 40}, "API_JWT_ADMIN_CLAIM"),
+    ],
+)
+def test_a_process_with_a_bad_variable_ends_with_one_line_that_names_it(change, variable):
+    result = run(change, SETTINGS)
+
+    (line,) = result.stderr.strip().splitlines()
+    assert result.returncode != 0
+    assert line.startswith(f"cannot start: {variable} ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["manage.py", "migrate"],
+        ["manage.py", "shell", "-c", "pass"],
+        ["-m", "gunicorn", "--config", "gunicorn.conf.py", "--bind", "127.0.0.1:0", "outreach.wsgi"],
+        ["-m", "celery", "--app", "outreach", "worker"],
+        ["-m", "celery", "--app", "outreach", "beat"],
+    ],
+)
+def test_every_process_refuses_in_the_same_way(command):
+    result = run({"SES_FROM": None}, command)
+
+    assert result.returncode != 0
+    assert result.stderr.strip().splitlines() == [
+        "cannot start: SES_FROM is not set: set it to a verified sender address, e.g. hello@example.com"
+    ]
+
+
+def test_all_problems_are_said_at_once():
+    line = run({"SES_FROM": None, "SES_REGION": None}, SETTINGS).stderr
+
+    assert "SES_FROM is not set" in line
+    assert "SES_REGION is not set" in line
+
+
+def test_a_malformed_address_of_a_server_is_not_repeated():
+    # It may hold a password.
+    assert "hunter2" not in run({"DATABASE_URL": "mysql://root:hunter2@db/x"}, SETTINGS).stderr
+
+
+@pytest.mark.parametrize(("first", "second"), [("SES_REGION", "AWS_REGION"), ("SES_FROM", "SES_FROM_EMAIL")])
+def test_both_spellings_of_the_mission_are_read(first, second):
+    assert run({first: None, second: COMPLETE[first]}, SETTINGS).returncode == 0
+
+
+def test_every_variable_that_is_read_is_in_the_example():
+    settings = (ROOT / "outreach" / "settings.py").read_text()
+    calls = re.findall(r"env\.(?:text|first|items|choice|number|whole|optional_whole|flag|origin|url)\(([^)]*)", settings)
+    read = {name for call in calls for name in re.findall(r'"([A-Z][A-Z_]*_[A-Z_]+|ENV)"', call)}
+
+    described = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+    # The mission's second spellings are described beside the first.
+    assert read - {"AWS_REGION", "SES_FROM_EMAIL"} <= described
+
+
+def test_the_example_changes_nothing():
+    example = ROOT / ".env.example"
+    values = {n: v for n, _, v in (line.partition("=") for line in example.read_text().splitlines()) if n.isupper()}
+
+    assert run(values, base={}).returncode == 0
