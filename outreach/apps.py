@@ -6,4 +6,4 @@ class OutreachConfig(AppConfig):
     verbose_name = "Project"
 
     def ready(self) -> None:
-        from outreach import checks  # noqa: F401 (registers the system checks)
+        from outreach import checks, schema  # noqa: F401 (register the system checks and the schema's words)

@@ -93,7 +93,7 @@ class StaffTokenAuthentication(JWTAuthentication):
             user = super().get_user(validated_token)
         except (ValueError, TypeError, OverflowError) as error:
             raise InvalidToken("The token names no user.") from error
-        if not user.is_staff:
+        if not getattr(user, "is_staff", False):
             raise AuthenticationFailed("This account may not use the API.", code="not_staff")
         return user
 
@@ -144,7 +144,7 @@ class ModelPermissions(DjangoModelPermissions):
     }
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
-        if not (request.user and request.user.is_authenticated and getattr(request.user, "is_staff", False)):
+        if not (request.user.is_authenticated and getattr(request.user, "is_staff", False)):
             return False
         if permission := getattr(view, "permission", None):
             return bool(request.user.has_perm(permission))

@@ -22,7 +22,7 @@ class Site:
     """A running `up`: its address, its log lines, its processes."""
 
     def __init__(self, data_dir, **env):
-        clean = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "COV_CORE_SOURCE"}}
+        clean = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", "0", "--data-dir", str(data_dir)],
             cwd=ROOT,
@@ -71,13 +71,13 @@ class Site:
         self.process.wait(60)
 
 
-@pytest.fixture
-def site(tmp_path):
-    """Start `up` with variables of your own; stopped at the end of the test."""
+@pytest.fixture(scope="module")
+def start_site(tmp_path_factory):
+    """Start `up` with variables of your own; stopped when the module is done."""
     sites = []
 
     def start(**env):
-        sites.append(Site(tmp_path / "data", **env))
+        sites.append(Site(tmp_path_factory.mktemp("site") / "data", **env))
         return sites[-1]
 
     yield start
