@@ -71,7 +71,7 @@ UPDATE email_sends s
        unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE s.unknown_at END,
        call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
        message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
-       error      = CASE WHEN o.error <> '' THEN o.error ELSE s.error END,
+       error      = CASE WHEN o.error <> '' AND s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,
        claimed_by = NULL, lease_until = NULL
   FROM unnest(%(ids)s::bigint[], %(verdicts)s::text[], %(message_ids)s::text[], %(errors)s::text[], %(ages)s::float8[])
        AS o (id, verdict, message_id, error, age)
@@ -148,6 +148,8 @@ class CampaignLedger:
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
         now = time.monotonic()
+        # In one order, so that an event batch about the same rows cannot deadlock with this.
+        settled = sorted(settled, key=lambda one: one.id)
         columns: dict[str, Any] = {
             "ids": [one.id for one in settled],
             "verdicts": [str(one.outcome.verdict) for one in settled],

@@ -145,21 +145,6 @@ class SuppressionLift(models.Model):
         return f"{self.email} lifted by {self.lifted_by}"
 
 
-class EventType(models.TextChoices):
-    """The ten event types of SES, in the spelling of `eventType`."""
-
-    SEND = "Send"
-    DELIVERY = "Delivery"
-    BOUNCE = "Bounce"
-    COMPLAINT = "Complaint"
-    REJECT = "Reject"
-    OPEN = "Open"
-    CLICK = "Click"
-    RENDERING_FAILURE = "Rendering Failure"
-    DELIVERY_DELAY = "DeliveryDelay"
-    SUBSCRIPTION = "Subscription"
-
-
 class EmailEvent(models.Model):
     """The durable inbox: one verified event, kept as it came, applied by a task."""
 

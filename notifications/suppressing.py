@@ -44,7 +44,7 @@ def suppress(emails: Iterable[str], *, reason: SuppressionReason, source: str, n
                 "strength": sorted(STRENGTH, key=STRENGTH.__getitem__),
             },
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def is_suppressed(email: str) -> bool:

@@ -122,7 +122,9 @@ def test_without_a_tag_the_message_id_is_enough(send):
     assert send.status == "delivered"
 
 
-@pytest.mark.parametrize("send_id", ["0123456789ab-{pk}", "{key}-{other}", "{key}", "{key}-x", "{key}-²", "-{pk}", "{key}-" + "9" * 19])
+@pytest.mark.parametrize(
+    "send_id", ["0123456789ab-{pk}", "{key}-{other}", "{key}", "{key}-x", "{key}-²", "-{pk}", "{key}-" + "9" * 19]
+)
 def test_a_tag_that_is_not_exactly_this_sends_names_nobody(send_id):
     send = EmailSendFactory(unsettled=True)
     send_id = send_id.format(pk=send.pk, other=send.pk + 1, key=send.campaign.key)

@@ -1,0 +1,26 @@
+"""What other people's facts mean for sends."""
+
+from datetime import datetime
+from typing import Any
+
+from django.dispatch import receiver
+
+from campaigns import tracking
+from notifications.ses_events import SesEvent
+from notifications.signals import KnownMail, email_events, email_lookup
+from prospects.signals import unsubscribed
+
+
+@receiver(email_lookup)
+def look_up(events: list[SesEvent], **_: Any) -> dict[str, KnownMail]:
+    return tracking.look_up(events)
+
+
+@receiver(email_events)
+def record(events: list[SesEvent], **_: Any) -> None:
+    tracking.record(events)
+
+
+@receiver(unsubscribed)
+def record_unsubscribes(prospect_ids: list[int], campaign_key: str, now: datetime, **_: Any) -> None:
+    tracking.record_unsubscribes(prospect_ids, campaign_key=campaign_key, now=now)

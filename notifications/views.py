@@ -1,0 +1,94 @@
+"""The webhook of EventBridge: verify, store, answer. Everything else happens later.
+
+A plain view, because DRF would parse the body, ask for other credentials and answer in other shapes.
+"""
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, JsonResponse, UnreadablePostError
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from notifications import eventbridge, recording, waking
+from notifications.models import EmailEvent
+from notifications.ses_events import NotAnEvent
+from outreach.errors import DomainError
+
+log = structlog.get_logger("notifications")
+
+# EventBridge's own limit was 256 KB for years; an event of SES has some 3 KB.
+_TOO_LARGE = 1_000_000
+
+
+class MethodNotAllowed(DomainError):
+    """Events are posted."""
+
+    code = "METHOD_NOT_ALLOWED"
+    status = 405
+
+
+class EventTooLarge(DomainError):
+    """The event is larger than 1 MB."""
+
+    code = "BODY_TOO_LARGE"
+    status = 413
+
+
+class DatabaseUnavailable(DomainError):
+    """The event could not be stored: send it again later."""
+
+    code = "DATABASE_UNAVAILABLE"
+    status = 503
+
+
+@csrf_exempt
+@never_cache
+def ses_events(request: HttpRequest) -> JsonResponse:
+    """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good."""
+    try:
+        if request.method != "POST":
+            raise MethodNotAllowed
+        eventbridge.check_secret(request.headers.get("X-Webhook-Secret", ""), secrets=settings.SES_WEBHOOK_SECRETS)
+        return JsonResponse({"status": _store(_body(request))})
+    except DomainError as error:
+        log.warning("webhook_refused", code=error.code)
+        return _refusal(error)
+
+
+def _store(body: bytes) -> recording.Stored:
+    now = timezone.now()
+    event = eventbridge.read(body, received_at=now)
+    try:
+        stored = recording.store(event, route=EmailEvent.Route.EVENTBRIDGE, body=body, received_at=now)
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable from error
+    if stored is recording.Stored.STORED:
+        waking.apply_events_soon()
+    return stored
+
+
+def _body(request: HttpRequest) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if length.isdecimal() and int(length[:20]) >= _TOO_LARGE:
+        raise EventTooLarge
+    try:
+        body = request.body
+    except UnreadablePostError as error:
+        raise NotAnEvent("The body broke off.") from error
+    if len(body) >= _TOO_LARGE:
+        raise EventTooLarge
+    return body
+
+
+def _refusal(error: DomainError) -> JsonResponse:
+    """The one shape of errors (drf-standardized-errors), and what the status code asks for besides."""
+    kind = "server_error" if error.status >= 500 else "client_error"
+    body = {"type": kind, "errors": [{"code": error.code, "detail": error.detail, "attr": error.attr}]}
+    headers = {
+        401: {"WWW-Authenticate": 'X-Webhook-Secret realm="ses-events"'},
+        405: {"Allow": "POST"},
+        503: {"Retry-After": "10"},
+    }
+    return JsonResponse(body, status=error.status, headers=headers.get(error.status))
