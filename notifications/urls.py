@@ -1,7 +1,9 @@
 from django.urls import URLPattern, path
 
-from notifications import views
+from notifications import suppression_views, views
 
 urlpatterns: list[URLPattern] = [
+    path("api/suppressions", suppression_views.SuppressionList.as_view(), name="suppressions"),
+    path("api/suppressions/<int:pk>", suppression_views.SuppressionDetail.as_view(), name="suppression"),
     path("api/webhooks/ses-events", views.ses_events, name="ses-events-eventbridge"),
 ]
