@@ -29,4 +29,4 @@ class SuppressionSerializer(serializers.ModelSerializer[Suppression]):
 class LiftSerializer(serializers.Serializer[dict[str, Any]]):
     """Why an address may be written to again."""
 
-    reason = serializers.CharField(max_length=1000)
+    reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")

@@ -32,11 +32,11 @@ class SuppressionDetail(generics.GenericAPIView[Suppression]):
     """Lifting: the reason comes in the body or as `?reason=`, and is kept with who lifted."""
 
     queryset = Suppression.objects.all()
-    serializer_class = LiftSerializer
 
     @extend_schema(request=LiftSerializer, parameters=[OpenApiParameter("reason", OpenApiTypes.STR)], responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:  # the path's
         suppression = self.get_object()
-        why = str(request.data.get("reason") or request.query_params.get("reason") or "")[:1000]
-        suppressing.lift(suppression, by=actor(request), why=why, now=timezone.now())
+        asked = LiftSerializer(data=request.query_params.dict() | dict(request.data))
+        asked.is_valid(raise_exception=True)
+        suppressing.lift(suppression, by=actor(request), why=asked.validated_data["reason"], now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

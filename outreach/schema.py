@@ -37,7 +37,7 @@ class OutsideTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-unt
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Of the configured provider."}
 
 
-class StaffSessionScheme(SessionScheme):
+class StaffSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]  # likewise
     """A signed-in browser."""
 
     target_class = "outreach.authentication.StaffSessionAuthentication"

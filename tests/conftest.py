@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +67,7 @@ def _sweep() -> None:
 def _start() -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
+        os.environ["DJANGO_SETTINGS_MODULE"] = "outreach.settings"
         # The controller's servers; a Redis database of our own on them.
         os.environ["REDIS_URL"] = os.environ["REDIS_URL"].replace("db=0", f"db={int(worker.removeprefix('gw'))}")
     else:
@@ -86,11 +88,22 @@ def _start() -> None:
 _start()
 
 
+# No test depends on the speed of the machine.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """This machine only (pytest-socket)."""
     config.option.allow_hosts = "127.0.0.1,::1,localhost"
     config.option.allow_unix_socket = True
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Workers must not inherit this: pytest-django would read the settings before they have chosen their Redis database."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 @pytest.fixture(scope="session")
@@ -107,6 +120,12 @@ def redis(_redis_client):
     """The Redis of this test process, empty at the start of every test: broker, cache and counters."""
     _redis_client.flushdb()
     return _redis_client
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings):
+    """Hashing is slow by intention, and nobody attacks the tests."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
