@@ -79,7 +79,9 @@ def test_a_token_ends_when_the_password_changes(staff):
     assert bearer(token).status_code == 401
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Basic eDp5", "Bearer " + "x" * 100_000, "Bearer \xff\xfe", "Bearer a.b.c"])
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer a b", "Basic eDp5", "Bearer " + "x" * 100_000, "Bearer \xff\xfe", "Bearer a.b.c"]
+)
 def test_a_broken_authorization_header_is_401(header):
     assert get(Authorization=header).status_code == 401
 

@@ -1,0 +1,141 @@
+"""What every route has in common."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.urls import get_resolver
+from rest_framework.test import APIClient
+
+from outreach import health, heartbeats
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "s" * 40
+
+
+@pytest.fixture
+def api(settings):
+    settings.PROXY_SHARED_SECRET = SECRET
+    return APIClient(headers={"X-Proxy-Secret": SECRET}, raise_request_exception=False)
+
+
+def paths():
+    found = [str(pattern.pattern) for pattern in _patterns(get_resolver().url_patterns)]
+    return sorted({"/" + re.sub(r"<[^>]+>", "1", path) for path in found if not path.startswith(("admin", "api/schema"))})
+
+
+def _patterns(patterns):
+    for pattern in patterns:
+        if hasattr(pattern, "url_patterns") and not str(pattern.pattern):
+            yield from _patterns(pattern.url_patterns)
+        else:
+            yield pattern
+
+
+@pytest.mark.parametrize("path", paths())
+def test_a_trailing_slash_is_answered_too_and_never_redirected(api, path):
+    bare, slashed = api.get(path), api.get(path + "/")
+
+    assert bare.status_code == slashed.status_code
+    assert slashed.status_code not in {301, 302, 307, 308}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in paths() if path.startswith(("/api/p", "/api/c", "/api/s", "/api/i", "/internal"))]
+)
+def test_every_api_route_is_closed_without_credentials(path):
+    for method in ("get", "post", "patch", "delete"):
+        assert getattr(APIClient(), method)(path).status_code in {401, 405}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'"x"',
+        b"[" * 100_000,
+        b'{"name": NaN}',
+        b'{"name": "\\u0000"}',
+        b'{"name": "\\ud800"}',
+        b'{"name": ' + b"1" * 5000 + b"}",
+        b"\xff\xfe",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/campaigns", "/api/prospects", "/api/campaigns/send", "/api/suppressions", "/api/token"])
+def test_a_body_that_is_no_object_is_a_clear_400(api, path, body):
+    response = api.generic("POST", path, body, content_type="application/json")
+
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/campaigns?q=%00", "/api/prospects?q=%00", "/admin/?q=%00", "/api/unsubscribe?token=%00"])
+def test_a_nul_in_the_address_is_400(api, path):
+    assert api.get(path).status_code == 400
+
+
+def test_a_body_that_is_too_large_is_413(api):
+    response = api.generic("POST", "/api/campaigns", b'{"name": "' + b"x" * 5_100_000 + b'"}', content_type="application/json")
+
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "query", ["page=0", "page=x", "page=99999999999999999999", "limit=x", "limit=-1", "limit=0", "status=%27"]
+)
+@pytest.mark.parametrize("path", ["/api/campaigns", "/api/prospects", "/api/suppressions"])
+def test_odd_queries_are_no_server_errors(api, path, query):
+    assert api.get(f"{path}?{query}").status_code in {200, 400, 404}
+
+
+def test_a_page_holds_five_hundred_at_most(api):
+    assert api.get("/api/prospects?limit=100000").status_code == 200
+
+
+def test_the_docs_page_loads_nothing_from_elsewhere():
+    client = Client()
+    client.force_login(User.objects.create_superuser("ada"))
+
+    page = client.get("/api/docs").content.decode()
+
+    assert "swagger-ui" in page
+    assert not re.findall(r"(?:src|href)=\"https?://", page)
+
+
+@pytest.mark.parametrize("path", ["/api/docs", "/api/schema"])
+def test_docs_and_schema_are_for_staff(path):
+    assert Client().get(path).status_code in {401, 403}
+
+
+def test_healthz_answers_while_everything_else_is_away(monkeypatch):
+    monkeypatch.setattr(connection, "cursor", lambda: 1 / 0)
+
+    assert Client().get("/healthz").status_code == 200
+
+
+def test_readyz_names_what_is_missing(now, monkeypatch):
+    heartbeats.record(now)
+    monkeypatch.setattr(health, "_database", lambda: 1 / 0)
+
+    response = Client().get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["reasons"] == {"database": "ZeroDivisionError"}
+
+
+def test_readyz_is_200_with_database_redis_and_a_worker(now):
+    heartbeats.record(now)
+
+    assert Client().get("/readyz").status_code == 200
+
+
+def test_a_heartbeat_of_long_ago_is_no_worker(now):
+    heartbeats.record(now - timedelta(minutes=5))
+
+    assert not heartbeats.is_fresh(now)
