@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+import structlog
 from django.db import connection, transaction
 
 from notifications.models import STRENGTH, Suppression, SuppressionLift, SuppressionReason
 from outreach.errors import DomainError
+
+log = structlog.get_logger("notifications")
 
 _UPSERT = """
 INSERT INTO email_suppressions AS old (email, reason, suppressed_at, source, note)
@@ -15,6 +18,7 @@ ORDER BY address
 ON CONFLICT (email) DO UPDATE
    SET reason = excluded.reason, suppressed_at = excluded.suppressed_at, source = excluded.source, note = excluded.note
  WHERE array_position(%(strength)s::text[], old.reason::text) < array_position(%(strength)s::text[], excluded.reason::text)
+RETURNING email
 """
 
 
@@ -44,7 +48,10 @@ def suppress(emails: Iterable[str], *, reason: SuppressionReason, source: str, n
                 "strength": sorted(STRENGTH, key=STRENGTH.__getitem__),
             },
         )
-        return int(cursor.rowcount)
+        written = [email for (email,) in cursor.fetchall()]
+    for email in written:
+        log.info("email_suppressed", to=email, reason=str(reason), source=source)
+    return len(written)
 
 
 def is_suppressed(email: str) -> bool:

@@ -34,7 +34,9 @@ TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXY_COUNT", 0, least=0, most=10)
 
 EMAIL_MODE = env.choice("EMAIL_MODE", ("log", "ses"), "log")
 SES_REGION = env.first("SES_REGION", "AWS_REGION")
-SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL")
+# Nothing leaves in log mode, so a first campaign needs no sender of its own.
+_made_up_sender = "" if PRODUCTION or EMAIL_MODE == "ses" else "outreach@example.com"
+SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL") or _made_up_sender
 SES_CONFIGURATION_SET = env.text("SES_CONFIGURATION_SET")
 SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")

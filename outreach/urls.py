@@ -19,3 +19,7 @@ urlpatterns = [
     path("", include("campaigns.urls")),
     path("", include("notifications.urls")),
 ]
+
+handler400 = "outreach.answers.bad_request"
+handler404 = "outreach.answers.not_found"
+handler500 = "outreach.answers.server_error"

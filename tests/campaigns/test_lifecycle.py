@@ -42,7 +42,8 @@ def test_the_first_start_is_remembered(now, published):
     "broken",
     [{"subject": ""}, {"body_html": "", "body_text": ""}, {"body_html": "{{ nonsense }}"}, {"from_email": ""}],
 )
-def test_a_campaign_with_problems_does_not_start(now, broken):
+def test_a_campaign_with_problems_does_not_start(now, broken, settings):
+    settings.SES_FROM = ""
     campaign = CampaignFactory(**broken)
 
     with pytest.raises(lifecycle.CampaignNotSendable):

@@ -15,7 +15,7 @@ from outreach import addresses
         ("ada@müller.example", "ada@xn--mller-kva.example"),
         ("ada@xn--mller-kva.example", "ada@xn--mller-kva.example"),  # the same mailbox, one spelling
         ("ada@MÜLLER.example", "ada@xn--mller-kva.example"),
-        ("ada@ｅｘａｍｐｌｅ.com", "ada@example.com"),  # full-width letters
+        ("ada@\uff45\uff58ample.com", "ada@example.com"),  # full-width letters
         ("ada@mu\u0308ller.example", "ada@xn--mller-kva.example"),  # decomposed
         ("ada@acme.test", "ada@acme.test"),
         ("bounce+1@simulator.amazonses.com", "bounce+1@simulator.amazonses.com"),

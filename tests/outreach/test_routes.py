@@ -94,6 +94,23 @@ def test_odd_queries_are_no_server_errors(api, path, query):
     assert api.get(f"{path}?{query}").status_code in {200, 400, 404}
 
 
+@pytest.mark.parametrize("path", ["/api/campaigns/-1", "/api/nothing", "/v1/nothing", "/internal/nothing"])
+def test_a_path_that_no_route_takes_is_answered_in_the_same_shape(api, path):
+    response = api.get(path)
+
+    assert response.status_code == 404
+    assert response.json()["errors"][0]["code"] == "not_found"
+
+
+def test_a_form_that_breaks_off_is_400_for_a_browser_too():
+    client = Client(raise_request_exception=False)
+    client.force_login(User.objects.create_superuser("ada"))
+
+    response = client.generic("POST", "/api/prospects/import", b"--x\r\nbroken", content_type="multipart/form-data; boundary=")
+
+    assert response.status_code in {400, 403}
+
+
 def test_a_page_holds_five_hundred_at_most(api):
     assert api.get("/api/prospects?limit=100000").status_code == 200
 
