@@ -27,7 +27,7 @@ LONGEST_WAIT = 8.0
 _GROUP_SECONDS = 0.1
 _LARGEST_GROUP = 50
 # The starting statement runs this long before its first slot, so that the call itself is on time.
-_LEAD = 0.02
+_LEAD = 0.05
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
 _MOST_HANDS = 64

@@ -62,6 +62,15 @@ def test_time_that_passed_unused_is_not_saved_up():
     assert slots.at(9) - slots.at(0) == pytest.approx(1.8)
 
 
-@pytest.mark.parametrize("rate", [0.1, 1, 5, 9.9, 10, 20, 50, 1000])
-def test_lateness_never_squeezes_two_slots_of_a_slow_pace_together(rate):
-    assert pacing.tolerance(1 / rate) < max(1 / rate, 0.101)
+def test_a_start_after_a_rest_is_not_a_burst():
+    pacing.reserve(1, rate=200)
+    SendPace.objects.update(next_slot_at="2020-01-01T00:00:00Z")
+
+    assert pacing.reserve(100, rate=200).wait > -0.02
+
+
+@pytest.mark.parametrize("rate", [0.1, 1, 5, 9.9, 10, 20, 50, 200, 1000])
+def test_lateness_squeezes_few_mails_into_a_sliding_second(rate):
+    late = pacing.tolerance(1 / rate)
+
+    assert late * rate <= max(0.5, 0.02 * rate)
