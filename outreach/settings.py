@@ -161,7 +161,7 @@ TEMPLATES = [
 
 DATABASES: dict[str, Any] = {"default": connections.database_settings(DATABASE_URL)}
 # A worker that hangs on a lock would hold its lease past its end: every statement is bounded.
-DATABASES["default"]["OPTIONS"] = {
+DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
     "application_name": "outreach",
     "connect_timeout": 3,  # seconds; EventBridge gives a webhook five
     "options": "-c statement_timeout=60s -c lock_timeout=20s",

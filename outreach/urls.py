@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from outreach import health
@@ -10,6 +11,7 @@ from outreach.tokens import StaffTokenRefreshView, StaffTokenView
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/token", StaffTokenView.as_view(), name="token"),
     path("api/token/refresh", StaffTokenRefreshView.as_view(), name="token-refresh"),

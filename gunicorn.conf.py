@@ -1,0 +1,31 @@
+"""The web server process, in development (`manage.py up`) and in production (`Procfile`)."""
+
+import os
+from typing import Any
+
+from outreach import terminal
+from outreach.logging import logging_config
+
+# The application is loaded once, before the workers: a configuration error stops the server with one line.
+preload_app = True
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+threads = int(os.environ.get("WEB_THREADS", "8"))
+timeout = 60
+graceful_timeout = 20
+# Longer than the idle time of common load balancers, which would otherwise meet a closed connection.
+keepalive = 75
+control_socket_disable = True
+
+# django-structlog logs requests; the server's own lines come out in the same shape.
+logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}}
+
+
+def when_ready(_server: Any) -> None:
+    """In the master, after it has installed its signal handlers."""
+    terminal.stay_deaf()
+
+
+def post_worker_init(_worker: Any) -> None:
+    """In a worker, after it has installed its signal handlers."""
+    terminal.stay_deaf()

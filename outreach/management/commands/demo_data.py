@@ -1,0 +1,27 @@
+"""Fills in what `make demo` shows; harmless to repeat."""
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from outreach import demonstrating
+
+
+class Command(BaseCommand):
+    """Makes the demo's data and prints the admin login."""
+
+    help = "Imports made-up people, prepares two campaigns, starts one, and prints an admin login. Development only."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        if settings.PRODUCTION or settings.EMAIL_MODE != "log":
+            sys.exit("demo_data: only in development with EMAIL_MODE=log: made-up people must not get mail")
+        demo = demonstrating.prepare(now=timezone.now())
+        if done := demo.imported:
+            self.stdout.write(
+                f"imported {done.rows} rows: {done.created} created, {done.duplicate} duplicate, {done.invalid} invalid"
+            )
+        self.stdout.write(f"{demo.people} people; campaign “{demo.under_way.name}” is on its way")
+        self.stdout.write(f"admin login: {demonstrating.ADMIN} / {demo.password}   at {settings.PUBLIC_BASE_URL}/admin/")
