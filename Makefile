@@ -38,12 +38,12 @@ run: $(VENV)/.local ## everything with your own data, kept in .local
 	$(PY) manage.py up
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
-	$(PY) -m pytest -n auto --dist loadgroup
+	$(PY) -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev ## format, lint, types, floors, migrations, API schema, deployment checks
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/djade --target-version 5.2 --check $$(git ls-files 'templates/*.html' '*/templates/*.html')
+	$(VENV)/bin/djade --target-version 5.2 --check $$(find templates -name '*.html')
 	$(CLEAN) $(VENV)/bin/mypy .
 	$(CLEAN) $(VENV)/bin/lint-imports
 	$(CLEAN) $(PY) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
@@ -53,7 +53,7 @@ check: $(VENV)/.dev ## format, lint, types, floors, migrations, API schema, depl
 fix: $(VENV)/.dev ## format and mend what can be mended
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	$(VENV)/bin/djade --target-version 5.2 $$(git ls-files 'templates/*.html' '*/templates/*.html')
+	$(VENV)/bin/djade --target-version 5.2 $$(find templates -name '*.html')
 
 bench: $(VENV)/.dev ## pace, throughput and import, as ratios in one run
 	$(PY) -m tests.bench

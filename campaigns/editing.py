@@ -31,6 +31,16 @@ def change_campaign(campaign: Campaign, fields: dict[str, Any], *, by: str) -> C
     return campaign
 
 
+@transaction.atomic
+def delete_campaign(campaign: Campaign) -> None:
+    """Delete a draft that never started. Raises WrongStatus for any other: the record of who got a mail stays."""
+    locked = Campaign.objects.select_for_update().filter(pk=campaign.pk).first()
+    if locked and locked.started_at is not None:
+        raise lifecycle.WrongStatus("It has been sent to people: the record of who got it cannot be deleted.")
+    if locked:
+        locked.delete()
+
+
 def _write(campaign: Campaign, words: dict[str, Any]) -> None:
     if campaign.status not in EDITABLE:
         raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: pause it first.")

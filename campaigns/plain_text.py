@@ -1,7 +1,7 @@
 """The text part of a mail, made from its HTML.
 
 Written on our own scanner because the result must be linear in any input: markdownify takes 3.7 s for 1 MB of
-ordinary HTML, raises RecursionError below 300 nested elements, and draws the layout tables of mails as tables.
+ordinary HTML, raises RecursionError above some 300 nested elements, and draws the layout tables of mails as tables.
 """
 
 from collections.abc import Iterable

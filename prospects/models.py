@@ -21,10 +21,7 @@ class ProspectQuerySet(models.QuerySet["Prospect"]):
     def search(self, text: str) -> "ProspectQuerySet":
         """People whose address, name or company contains the text, whatever its case."""
         return self.filter(
-            Q(email__icontains=text)
-            | Q(first_name__icontains=text)
-            | Q(last_name__icontains=text)
-            | Q(company__icontains=text)
+            Q(email__icontains=text) | Q(first_name__icontains=text) | Q(last_name__icontains=text) | Q(company__icontains=text)
         )
 
 

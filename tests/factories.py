@@ -53,9 +53,7 @@ class CampaignFactory(DjangoModelFactory):
             loop_seen_at=factory.LazyFunction(timezone.now),
             enrolled_through=None,
         )
-        paused = factory.Trait(
-            status=CampaignStatus.PAUSED, started_at=factory.LazyFunction(timezone.now), enrolled_through=None
-        )
+        paused = factory.Trait(status=CampaignStatus.PAUSED, started_at=factory.LazyFunction(timezone.now), enrolled_through=None)
         done = factory.Trait(
             status=CampaignStatus.SENT,
             started_at=factory.LazyFunction(timezone.now),

@@ -109,9 +109,7 @@ def test_no_call_is_ever_repeated_by_the_client(transport, monkeypatch):
     ],
 )
 def test_an_error_answer_is_judged(code, status, text, verdict):
-    error = ClientError(
-        {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}, "SendEmail"
-    )
+    error = ClientError({"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}, "SendEmail")
 
     assert ses.judge(error).verdict is verdict
 

@@ -1,0 +1,186 @@
+"""What the panel of a campaign shows: its account as figures, a bar, the pace, and what can be done now."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, PermissionsMixin
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from campaigns import dispatching, overseeing, reporting
+from campaigns.models import Campaign, CampaignStatus, SkipReason
+from campaigns.overseeing import Progress
+
+TONES = {
+    CampaignStatus.DRAFT: "quiet",
+    CampaignStatus.SENDING: "live",
+    CampaignStatus.PAUSED: "warn",
+    CampaignStatus.SENT: "good",
+}
+VERB = {CampaignStatus.DRAFT: "Send", CampaignStatus.PAUSED: "Resume", CampaignStatus.SENT: "Send to people added since"}
+# Milliseconds; the script waits longer where answers are slow.
+REFRESH_AFTER = 1500
+_MOST_AT_ONCE = 8
+
+# How many sends a status of the list holds is a link's promise: these facts are one status each.
+_LISTED = ("waiting", "in_flight", "failed", "unknown", "skipped")
+_STATUS = {"waiting": "queued", "in_flight": "sending"}
+_FACTS = ("delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
+_ALARMING = {"failed", "unknown", "bounced", "complained"}
+_WORKER_SILENT_AFTER = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the account; `share` in words, `url` of the sends behind it."""
+
+    name: str
+    count: int
+    share: str = ""
+    url: str = ""
+    alarming: bool = False
+
+    @property
+    def words(self) -> str:
+        """The count as people read it."""
+        return f"{self.count:,}"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of the bar, in per cent of its length."""
+
+    tone: str
+    x: float
+    width: float
+
+
+def panel(campaign: Campaign, *, user: AbstractBaseUser | AnonymousUser, now: datetime) -> dict[str, Any]:
+    """Everything the panel shows, for its template."""
+    counts = reporting.stats(campaign.pk)
+    sending = campaign.status == CampaignStatus.SENDING
+    pace = overseeing.pace(campaign.pk, now=now) if sending else 0.0
+    left = counts["waiting"] + counts["in_flight"]
+    return {
+        "campaign": campaign,
+        "tone": TONES[CampaignStatus(campaign.status)],
+        "counts": counts,
+        "bar": list(segments(counts)),
+        "percent": (counts["planned"] - left) * 100 // counts["planned"] if counts["planned"] else 0,
+        "ledger": [_figure(campaign, name, counts) for name in reporting.LEDGER],
+        "headline": f"{counts['sent']:,} of {counts['planned']:,} sent" if counts["planned"] else "Nothing has been sent yet",
+        "story": _story(campaign),
+        "verb": VERB.get(CampaignStatus(campaign.status), ""),
+        "people": [_fact(name, counts) for name in _FACTS],
+        "skips": _skips(campaign) if counts["skipped"] else [],
+        "speed": _speed(pace, left),
+        "note": _note(campaign, pace, now) if sending else "",
+        "advice": overseeing.advice(campaign.pause_reason) if campaign.status == CampaignStatus.PAUSED else "",
+        "may_send": isinstance(user, PermissionsMixin) and user.has_perm("campaigns.send_campaign"),
+        "live": sending,
+    }
+
+
+def live_headers(campaign: Campaign) -> dict[str, str]:
+    """Whether, and after how many milliseconds, the script should ask for the panel again."""
+    return {"X-Refresh-After": str(REFRESH_AFTER)} if campaign.status == CampaignStatus.SENDING else {}
+
+
+def unfinished() -> list[dict[str, Any]]:
+    """The campaigns that send, or are paused half-way, with their bars."""
+    campaigns = list(overseeing.unfinished()[:_MOST_AT_ONCE])
+    found = overseeing.progress([campaign.pk for campaign in campaigns])
+    return [
+        {
+            "campaign": campaign,
+            "tone": TONES[CampaignStatus(campaign.status)],
+            "bar": short_bar(found[campaign.pk]),
+        }
+        for campaign in campaigns
+    ]
+
+
+def segments(counts: dict[str, int]) -> Iterator[Segment]:
+    """The bar: what is settled, from good to bad; the rest stays empty."""
+    x = 0.0
+    for tone, names in {"sent": ("sent",), "bad": ("failed", "unknown"), "skipped": ("skipped",), "now": ("in_flight",)}.items():
+        width = round(sum(counts[name] for name in names) * 100 / counts["planned"], 3) if counts["planned"] else 0.0
+        if width:
+            yield Segment(tone, round(x, 3), width)
+        x += width
+
+
+def short_bar(progress: Progress) -> dict[str, Any]:
+    """The same for a list, where sent and not sent are enough."""
+    if not progress.planned:
+        return {"words": "Nobody yet", "segments": []}
+    names = {"planned": progress.planned, "sent": progress.sent, "skipped": progress.settled - progress.sent}
+    counts = dict.fromkeys(("failed", "unknown", "in_flight"), 0) | names
+    return {"words": f"{progress.sent:,} / {progress.planned:,}", "segments": list(segments(counts))}
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two units that matter: `2 min 33 s`."""
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // part} {smaller}"
+    return f"{whole} s"
+
+
+def _figure(campaign: Campaign, name: str, counts: dict[str, int]) -> Figure:
+    url = ""
+    if name in _LISTED:
+        query = urlencode({"campaign": str(campaign.pk), "status": _STATUS.get(name, name)})
+        url = f"{reverse('admin:campaigns_emailsend_changelist')}?{query}"
+    alarming = name in _ALARMING and counts[name] > 0
+    return Figure(name.replace("_", " "), counts[name], _share(counts[name], counts["planned"]), url, alarming)
+
+
+def _fact(name: str, counts: dict[str, int]) -> Figure:
+    return Figure(name, counts[name], _share(counts[name], counts["sent"]), alarming=name in _ALARMING and counts[name] > 0)
+
+
+def _skips(campaign: Campaign) -> list[str]:
+    return [f"{n:,} {SkipReason(reason).label.lower()}" for reason, n in reporting.skips(campaign.pk).items()]
+
+
+def _story(campaign: Campaign) -> str:
+    """Who did what with it, and when, in one line."""
+    told = [f"made by {campaign.created_by}" if campaign.created_by else "", _moment("started", campaign.started_at)]
+    told += [f"by {campaign.started_by}" if campaign.started_by else "", _moment("finished", campaign.finished_at)]
+    return ", ".join(filter(None, told)).replace(", by", " by")
+
+
+def _moment(what: str, at: datetime | None) -> str:
+    return f"{what} {timezone.localtime(at):%-d %b %Y, %H:%M}" if at else ""
+
+
+def _speed(pace: float, left: int) -> str:
+    if not pace:
+        return ""
+    speed = f"{pace:.1f} a second" if pace < 100 else f"{pace:,.0f} a second"
+    return f"{speed}, about {duration(left / pace)} left" if left else speed
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}".replace(".0%", "%") if whole and part else ""
+
+
+def _note(campaign: Campaign, pace: float, now: datetime) -> str:
+    """Why nothing moves, when nothing does."""
+    if pace:
+        return ""
+    if settings.CAMPAIGN_DAILY_LIMIT and dispatching.left_today(now=now) == 0:
+        return (
+            f"The limit of {settings.CAMPAIGN_DAILY_LIMIT:,} mails in 24 hours (CAMPAIGN_DAILY_LIMIT) is used up. "
+            "Sending goes on by itself as soon as there is room."
+        )
+    if campaign.loop_seen_at and now - campaign.loop_seen_at > _WORKER_SILENT_AFTER:
+        silence = duration((now - campaign.loop_seen_at).total_seconds())
+        return f"No worker has reported for {silence}. Is a Celery worker running? Sending goes on as soon as one is."
+    return "Starting: a worker takes it up in a moment."

@@ -1,0 +1,44 @@
+import pytest
+
+from campaigns import panels
+from campaigns.overseeing import Progress
+from notifications.models import DeliveryStatus
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (60, "1 min 0 s"),
+        (153, "2 min 33 s"),
+        (3600, "1 h 0 min"),
+        (7384, "2 h 3 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_a_time_span_is_told_in_the_two_units_that_matter(seconds, words):
+    assert panels.duration(seconds) == words
+
+
+def test_the_bar_is_as_long_as_what_is_done():
+    counts = {"planned": 200, "sent": 100, "failed": 10, "unknown": 10, "skipped": 20, "in_flight": 4, "waiting": 56}
+
+    bar = list(panels.segments(counts))
+
+    assert [(one.tone, one.x, one.width) for one in bar] == [
+        ("sent", 0, 50),
+        ("bad", 50, 10),
+        ("skipped", 60, 10),
+        ("now", 70, 2),
+    ]
+
+
+def test_a_campaign_without_people_has_an_empty_bar():
+    assert panels.short_bar(Progress()) == {"words": "Nobody yet", "segments": []}
+
+
+def test_every_link_of_the_account_leads_to_a_status_that_exists():
+    statuses = {panels._STATUS.get(name, name) for name in panels._LISTED}
+
+    assert statuses <= set(DeliveryStatus.values)
