@@ -63,6 +63,8 @@ def _normalise_unusual(text: str) -> str:
     """The library's word on whatever is not plain ASCII, or its reason for refusing it."""
     if not text:
         raise InvalidAddress("empty")
+    if any(character in text for character in ",;<>"):
+        raise InvalidAddress("write one address alone, without a name")
     for character in text:
         if unicodedata.category(character) in _FORBIDDEN_CATEGORIES:
             raise InvalidAddress(f"contains the character U+{ord(character):04X}")
