@@ -28,6 +28,8 @@ _GROUP_SECONDS = 0.1
 _LARGEST_GROUP = 50
 # The starting statement runs this long before its first slot, so that the call itself is on time.
 _LEAD = 0.05
+# Two calls are never closer than this share of the interval, however late the first was.
+_SMALLEST_GAP = 0.9
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
 _MOST_HANDS = 64
@@ -87,6 +89,7 @@ class _Delivery:
         self.stop = ""
         self.halted = ""
         self.held = False
+        self.last_call = 0.0
 
     def run(self) -> Report:
         slots, used = pacing.reserve(len(self.mails), rate=self.rate), 0
@@ -124,10 +127,16 @@ class _Delivery:
         started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
         for index, mail in enumerate(group):
             if mail.id in started:
-                time.sleep(max(0.0, slots.at(used + index) - time.monotonic()))
+                self._wait_for_slot(slots.at(used + index), slots.interval)
                 # A copy of the context, so that the log line in the thread carries the task's id.
                 self.flying.add(pool.submit(copy_context().run, _call, self.transport, mail.id, messages[mail.id]))
         return bool(started) or not messages
+
+    def _wait_for_slot(self, moment: float, interval: float) -> None:
+        """Sleep until the slot; after a late call a little longer, so that no two calls are squeezed together."""
+        moment = max(moment, self.last_call + _SMALLEST_GAP * interval)
+        time.sleep(max(0.0, moment - time.monotonic()))
+        self.last_call = time.monotonic()
 
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""

@@ -131,6 +131,32 @@ def test_a_transport_that_answers_slowly_does_not_lower_the_pace():
     assert len(ledger.outcomes) == 20
 
 
+class FakeTime:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+def test_calls_are_not_squeezed_together_after_a_late_one(monkeypatch):
+    clock = FakeTime()
+    monkeypatch.setattr(delivering, "time", clock)
+    delivery = delivering._Delivery([], ledger=FakeLedger(), transport=MemoryTransport(), rate=5)
+
+    calls = []
+    for slot in (99.85, 100.05, 100.25, 100.45):  # the first was missed by 0.15 s
+        delivery._wait_for_slot(slot, 0.2)
+        calls.append(clock.now)
+
+    assert calls == pytest.approx([100.0, 100.18, 100.36, 100.54])
+
+
 def test_the_log_line_has_the_keys_of_the_mission(caplog):
     with caplog.at_level("INFO", logger="notifications"):
         delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=1000)
