@@ -9,6 +9,8 @@ PORT ?= 8000
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 # What no check or test may read from a person's shell or .env.
 CLEAN = env -u DATABASE_URL -u REDIS_URL ENV_FILE=/dev/null
+CLEAN_DEMO = env -u DATABASE_URL -u REDIS_URL -u EMAIL_MODE -u ENV ENV_FILE=/dev/null
+WITH_PORT = $(if $(filter-out 8000,$(PORT)),--port $(PORT))
 
 .PHONY: help setup demo run test check fix bench lock
 
@@ -31,11 +33,12 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@$(PIP_INSTALL) -r requirements/dev.txt
 	@touch $(VENV)/.local $@
 
+# The demo has servers of its own and mails nobody, whatever a person's .env or shell says.
 demo: $(VENV)/.local ## everything with demo data in one command (RATE=20 mails a second, PORT=8000)
-	SES_MAX_SEND_RATE=$(RATE) $(PY) manage.py up --demo --data-dir .local/demo $(if $(filter-out 8000,$(PORT)),--port $(PORT))
+	@$(CLEAN_DEMO) SES_MAX_SEND_RATE=$(RATE) $(PY) manage.py up --demo --data-dir .local/demo $(WITH_PORT)
 
 run: $(VENV)/.local ## everything with your own data, kept in .local
-	$(PY) manage.py up
+	@$(PY) manage.py up $(WITH_PORT)
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
 	$(PY) -m pytest -n auto --dist loadfile

@@ -47,11 +47,12 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
     campaign = Campaign.objects.get(pk=campaign_id)
     busy = _send_some(campaign, transport, now=clock())
+    if lifecycle.finish_campaign(campaign_id, now=clock()):
+        return Chunk(more=False)
     if busy or not enrolled:
         return Chunk(more=True, generation=ticket)
-    if not lifecycle.finish_campaign(campaign_id, now=clock()):
-        # Rows in flight elsewhere end their lease first, a daily limit makes room, SES answers again.
-        lifecycle.rest(campaign_id, ticket)
+    # Rows in flight elsewhere end their lease first, a daily limit makes room, SES answers again.
+    lifecycle.rest(campaign_id, ticket)
     return Chunk(more=False)
 
 

@@ -61,14 +61,19 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     if problems := find_problems(campaign):
         raise CampaignNotSendable(" ".join(problems))
 
-    stamps = {"pause_reason": "", "finished_at": None, "started_by": by, "loop_seen_at": now, "enrolled_through": 0}
-    if campaign.started_at is None:
+    before = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+    stamps: dict[str, Any] = {"pause_reason": "", "finished_at": None, "started_by": by, "enrolled_through": 0}
+    if before.started_at is None:
         stamps["started_at"] = now
+    # A second loop beside a living one would only take its ticket away.
+    if wakes := not _loop_lives(before, now):
+        stamps["loop_seen_at"] = now
     _move(campaign, CampaignStatus.SENDING, **stamps)
     # The first people at once, so that the answer can already say how many are planned.
     enrolling.enrol_batch(campaign.pk)
     log.info("campaign_started", campaign_id=campaign.pk, by=by)
-    transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
+    if wakes:
+        transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
 
 
 @transaction.atomic
@@ -142,6 +147,11 @@ def continue_campaign(campaign: Campaign) -> None:
     if campaign.status != CampaignStatus.SENDING:
         raise WrongStatus(f"The campaign is {campaign.status}, not sending.")
     wake(campaign.pk, campaign.generation)
+
+
+def _loop_lives(campaign: Campaign, now: datetime) -> bool:
+    seen = campaign.loop_seen_at
+    return campaign.status == CampaignStatus.SENDING and seen is not None and now - seen < SILENT_AFTER
 
 
 def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:

@@ -65,7 +65,7 @@ class ProxySecretAuthentication(BaseAuthentication):
         if given is None:
             return None
         if not is_proxy_secret(given):
-            raise AuthenticationFailed("The proxy secret is wrong.", code="wrong_proxy_secret")
+            raise AuthenticationFailed("The proxy secret is wrong, or PROXY_SHARED_SECRET is not set.", code="wrong_proxy_secret")
         return ServicePrincipal("proxy"), "proxy"
 
     def authenticate_header(self, request: Request) -> str:

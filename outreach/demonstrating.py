@@ -3,12 +3,14 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
 
 from campaigns import editing, lifecycle
 from campaigns.models import Campaign, CampaignStatus
+from outreach.errors import DomainError
 from prospects import importing, uploading
 from prospects.models import Prospect, ProspectImport
 
@@ -31,6 +33,12 @@ _WORDS = {
 }
 
 
+class ForeignAdmin(DomainError):
+    """This database has an admin already, whom the demo did not make: run it with a data directory of its own."""
+
+    code = "DEMO_FOREIGN_ADMIN"
+
+
 @dataclass(frozen=True)
 class Demo:
     """What was made, for whoever runs the demo."""
@@ -41,20 +49,27 @@ class Demo:
     under_way: Campaign
 
 
-def prepare(*, now: datetime) -> Demo:
-    """Make what the demo needs and is not there yet; the admin gets a new password each time."""
-    password = _admin_password()
+def prepare(*, password_file: Path | None, now: datetime) -> Demo:
+    """Make what the demo needs and is not there yet; the admin keeps the password in `password_file`."""
+    password = _admin_password(password_file)
     imported = None if Prospect.objects.exists() else _import_people(now)
     if not Campaign.objects.filter(status=CampaignStatus.DRAFT).exists():
-        editing.create_campaign({"name": "Workshop day, second invitation", **_WORDS}, by=_BY)
+        editing.create_campaign({"name": "Workshop day, a reminder", **_WORDS}, by=_BY)
     return Demo(password=password, people=Prospect.objects.count(), imported=imported, under_way=_under_way(now))
 
 
-def _admin_password() -> str:
-    password = secrets.token_urlsafe(9)
-    admin, _ = User.objects.get_or_create(username=ADMIN, defaults={"is_staff": True, "is_superuser": True})
-    admin.set_password(password)
-    admin.save()
+def _admin_password(password_file: Path | None) -> str:
+    known = password_file is not None and password_file.is_file()
+    password = password_file.read_text() if password_file and known else secrets.token_urlsafe(9)
+    admin, created = User.objects.get_or_create(username=ADMIN, defaults={"is_staff": True, "is_superuser": True})
+    if not (created or known):
+        raise ForeignAdmin
+    if not admin.check_password(password):
+        admin.set_password(password)
+        admin.save()
+    if password_file:
+        password_file.touch(mode=0o600)
+        password_file.write_text(password)
     return password
 
 
@@ -69,7 +84,7 @@ def _under_way(now: datetime) -> Campaign:
     """A campaign that is sending; a new one when the last has finished."""
     if running := Campaign.objects.filter(status=CampaignStatus.SENDING).first():
         return running
-    number = Campaign.objects.count()
+    number = 1 + Campaign.objects.filter(created_by=_BY, name__contains="invitation").count()
     campaign = editing.create_campaign({"name": f"Workshop day, invitation {number}", **_WORDS}, by=_BY)
     lifecycle.start_campaign(campaign, by=_BY, now=now)
     return campaign

@@ -18,6 +18,12 @@ _SHARED: list[Any] = [
 ]
 
 
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Health checks are not: `up`, a load balancer or an orchestrator asks every few seconds."""
+    message = record.msg.get("request", "") if isinstance(record.msg, dict) else record.getMessage()
+    return not str(message).endswith(("/readyz", "/healthz"))
+
+
 def logging_config(*, level: str) -> dict[str, Any]:
     """Django's LOGGING for every process; third-party loggers come out in the same shape."""
     for_people = sys.stdout.isatty()
@@ -43,13 +49,16 @@ def logging_config(*, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), *_SHARED],
             }
         },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured"}},
+        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured", "filters": ["lines"]}},
+        "filters": {"lines": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
             # boto logs request bodies at DEBUG: people's mail does not belong in a log.
             "botocore": {"level": max(logging.INFO, logging.getLevelName(level))},
             "boto3": {"level": max(logging.INFO, logging.getLevelName(level))},
             "urllib3": {"level": "INFO"},
+            # django-structlog says the same of every 4xx.
+            "django.request": {"level": "ERROR"},
             "django.server": {"handlers": ["stdout"], "propagate": False},
         },
     }

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import IO, Protocol
 
 from outreach import processes
 from outreach.processes import LocalError, Register
@@ -78,6 +78,7 @@ class Program:
         cwd: Path,
         register: Register,
         pass_fds: Sequence[int] = (),
+        output: IO[bytes] | None = None,
     ) -> None:
         self.name = name
         self._command = command
@@ -85,11 +86,17 @@ class Program:
         self._cwd = cwd
         self._register = register
         self._pass_fds = pass_fds
+        self._output = output
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.process = processes.start(
-            self._command, death_signal=signal.SIGTERM, env=self._env, cwd=self._cwd, pass_fds=self._pass_fds
+            self._command,
+            death_signal=signal.SIGTERM,
+            env=self._env,
+            cwd=self._cwd,
+            pass_fds=self._pass_fds,
+            output=self._output,
         )
         self._register.note(self.process.pid, stop_with=signal.SIGTERM)
 

@@ -11,6 +11,7 @@ from outreach.tokens import StaffTokenRefreshView, StaffTokenView
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("api/token", StaffTokenView.as_view(), name="token"),

@@ -85,6 +85,24 @@ def test_only_a_sending_campaign_can_be_paused(state):
         lifecycle.pause_campaign(CampaignFactory(**state), by="ada")
 
 
+def test_sending_again_leaves_a_living_loop_alone(now, published, django_capture_on_commit_callbacks):
+    campaign = CampaignFactory(sending=True)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert published == []
+
+
+def test_sending_again_wakes_a_loop_that_is_silent(now, published, django_capture_on_commit_callbacks):
+    campaign = CampaignFactory(sending=True, loop_seen_at=now - timedelta(minutes=1))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert len(published) == 1
+
+
 def test_a_silent_loop_gets_a_new_ticket(now, published):
     campaign = CampaignFactory(sending=True, loop_seen_at=now - timedelta(minutes=1))
 

@@ -1,6 +1,8 @@
 """Fills in what `make demo` shows; harmless to repeat."""
 
 import sys
+from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +17,16 @@ class Command(BaseCommand):
 
     help = "Imports made-up people, prepares two campaigns, starts one, and prints an admin login. Development only."
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--password-file", type=Path, help="where the admin's password is kept between runs")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
         if settings.PRODUCTION or settings.EMAIL_MODE != "log":
             sys.exit("demo_data: only in development with EMAIL_MODE=log: made-up people must not get mail")
-        demo = demonstrating.prepare(now=timezone.now())
+        try:
+            demo = demonstrating.prepare(password_file=options["password_file"], now=timezone.now())
+        except demonstrating.ForeignAdmin as error:
+            sys.exit(f"demo_data: {error}")
         if done := demo.imported:
             self.stdout.write(
                 f"imported {done.rows} rows: {done.created} created, {done.duplicate} duplicate, {done.invalid} invalid"

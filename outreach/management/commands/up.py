@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -63,8 +63,12 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         waiting.until_reachable(database_url=env["DATABASE_URL"], redis_url=env["REDIS_URL"], pause=signals.pause)
         heartbeats.forget(env["REDIS_URL"])
         program = partial(Program, env=env, cwd=settings.BASE_DIR, register=place.register)
-        for step in ["migrate", "--noinput", "--verbosity", "0"], *([["demo_data"]] if demo else []):
-            _finish(program(step[0], _manage(*step)), signals.pause)
+        password_file = place.data_dir / "admin-password"
+        _say("preparing the database")
+        _finish(program("migrate", _manage("migrate", "--noinput", "--verbosity", "0")), signals.pause)
+        if demo:
+            _finish(program("demo_data", _manage("demo_data", "--password-file", str(password_file))), signals.pause)
+            program = partial(program, output=_quiet_place(place))
         supervisor = Supervisor(say=_say)
         try:
             for server in services.servers:
@@ -78,11 +82,23 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             # Beat only repeats what others have begun: the site is there sooner when it starts last.
             supervisor.keep(program("beat", _beat()))
             _say(f"ready: {url}")
+            if demo:
+                _say(f"admin login: admin / {password_file.read_text()}   at {url}/admin/   (Ctrl-C stops everything)")
             while True:
                 _tend(supervisor, signals, patient=True)
         finally:
             _say("stopping: what is under way is finished first; Ctrl-C again hurries")
             supervisor.stop(hurried=signals.hurried)
+
+
+def _quiet_place(place: Place) -> IO[bytes] | None:
+    """A log file when a person watches the demo in a terminal: twenty lines a second would hide the login."""
+    if not sys.stdout.isatty():
+        return None
+    path = place.data_dir / "log" / "demo.log"
+    path.parent.mkdir(exist_ok=True)
+    _say(f"every mail is a line in {path}")
+    return path.open("ab")
 
 
 def _tend(supervisor: Supervisor, signals: StopSignals, *, patient: bool) -> None:
