@@ -83,6 +83,11 @@ UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
  WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
 """
 
+_RELEASE_ALL = """
+UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
+ WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
+"""
+
 _RECLAIM = """
 WITH expired AS (
     SELECT id FROM email_sends WHERE lease_until < clock_timestamp() ORDER BY id FOR UPDATE SKIP LOCKED
@@ -194,6 +199,12 @@ def _patiently(store: Callable[[], None]) -> None:
                 raise
             connection.close()
             time.sleep(0.5)
+
+
+def release_all(campaign_id: int) -> None:
+    """Return every claim of a campaign whose call was not started: whoever holds one may not call any more."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RELEASE_ALL, {"campaign": campaign_id})
 
 
 def reclaim_expired() -> dict[str, int]:

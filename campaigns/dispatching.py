@@ -10,6 +10,7 @@ from functools import partial
 
 import structlog
 from django.conf import settings
+from django.db import connection, transaction
 
 from campaigns import claiming, composing, enrolling, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
@@ -24,6 +25,8 @@ CHUNK_SECONDS = 5.0
 CLAIM_LEASE = CHUNK_SECONDS + delivering.LONGEST_WAIT + 12.0
 _CALL_MARGIN = 15.0
 _ENROL_SECONDS = 5.0
+_SHORTEST_CHUNK_SECONDS = 1.0
+_DAILY_LIMIT = 0x5E5_0002  # the key of an advisory lock
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,31 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
 
 def chunk_size(*, rate: float, sending_campaigns: int) -> int:
     """How many recipients one chunk takes: a few seconds' worth, shared among the sending campaigns."""
-    seconds = CHUNK_SECONDS / max(1, sending_campaigns)
+    # Not shorter: tasks would then start more often than their rate limit lets them.
+    seconds = max(_SHORTEST_CHUNK_SECONDS, CHUNK_SECONDS / max(1, sending_campaigns))
     return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * seconds)))
 
 
-def left_today(*, now: datetime) -> int | None:
-    """How many outreach mails CAMPAIGN_DAILY_LIMIT still allows in the 24 hours that end now; None is no limit."""
-    if settings.CAMPAIGN_DAILY_LIMIT is None:
-        return None
+def left_today(limit: int, *, now: datetime) -> int:
+    """How many outreach mails a limit still allows in the 24 hours that end now, claimed ones deducted."""
     called = EmailSend.objects.filter(call_started_at__gt=now - timedelta(hours=24)).count()
-    return max(0, settings.CAMPAIGN_DAILY_LIMIT - called)
+    claimed = EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
+    return max(0, limit - called - claimed)
+
+
+@transaction.atomic
+def _claim(campaign: Campaign, *, slice_id: uuid.UUID, limit: int, now: datetime) -> tuple[list[claiming.Claimed], int]:
+    """Claim up to `limit` rows, within the daily limit when there is one."""
+    if settings.CAMPAIGN_DAILY_LIMIT is not None:
+        with connection.cursor() as cursor:
+            # Counting and claiming are one step, or two workers would both take what is left.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DAILY_LIMIT])
+        limit = min(limit, left_today(settings.CAMPAIGN_DAILY_LIMIT, now=now))
+    if not limit:
+        # The sweep asks again every few seconds; the oldest of today's mails makes room.
+        log.info("daily_limit_reached", campaign_id=campaign.pk)
+        return [], 0
+    return claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=CLAIM_LEASE)
 
 
 def _send_some(campaign: Campaign, transport: Transport, *, now: datetime) -> bool:
@@ -76,13 +94,7 @@ def _send_some(campaign: Campaign, transport: Transport, *, now: datetime) -> bo
     sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
     slice_id = uuid.uuid4()
     limit = chunk_size(rate=rate, sending_campaigns=sending)
-    if (allowed := left_today(now=now)) is not None:
-        limit = min(limit, allowed)
-    if not limit:
-        # The sweep asks again every few seconds; the oldest of today's mails makes room.
-        log.info("daily_limit_reached", campaign_id=campaign.pk)
-        return False
-    claimed, skipped = claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=CLAIM_LEASE)
+    claimed, skipped = _claim(campaign, slice_id=slice_id, limit=limit, now=now)
     if not claimed:
         return skipped > 0
 

@@ -22,6 +22,7 @@ SELECT %(campaign)s, p.id, p.email, '', '', ''
    AND (cardinality(%(include)s::varchar[]) = 0 OR p.tags && %(include)s::varchar[])
    AND NOT p.tags && %(exclude)s::varchar[]
  ORDER BY p.id
+   FOR KEY SHARE OF p
 ON CONFLICT DO NOTHING
 """.format(columns="campaign_id, prospect_id, email, message_id, error, skip_reason")
 

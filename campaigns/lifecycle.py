@@ -7,11 +7,12 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from campaigns import enrolling, rendering
-from campaigns.models import Campaign, CampaignStatus
+from campaigns import claiming, enrolling, rendering
+from campaigns.models import Campaign, CampaignStatus, EmailSend
+from notifications.models import UNSETTLED
 from outreach.errors import DomainError
 from outreach.publishing import publish
 
@@ -82,6 +83,8 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
     _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.")
+    # A chunk that is under way may not go on with old words when sending is resumed at once.
+    claiming.release_all(campaign.pk)
     log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
 
 
@@ -93,16 +96,19 @@ def return_to_draft(campaign: Campaign, *, by: str) -> None:
         log.info("campaign_returned_to_draft", campaign_id=campaign.pk, by=by)
 
 
+@transaction.atomic
 def finish_campaign(campaign_id: int, *, now: datetime) -> bool:
     """Mark a campaign sent when its ledger says so: everybody enrolled, no row waiting or in flight."""
-    finished = (
-        Campaign.objects.filter(pk=campaign_id, status=CampaignStatus.SENDING, enrolled_through=None)
-        .exclude(Q(sends__status="queued") | Q(sends__status="sending"))
-        .update(status=CampaignStatus.SENT, finished_at=now, updated_at=now)
-    )
-    if finished:
-        log.info("campaign_finished", campaign_id=campaign_id)
-    return bool(finished)
+    enrolled = Campaign.objects.filter(pk=campaign_id, status=CampaignStatus.SENDING, enrolled_through=None)
+    # The lock in a statement of its own: only then does the next one see the rows of a re-run that was
+    # enrolling people at this moment.
+    if not enrolled.select_for_update(no_key=True).first():
+        return False
+    if EmailSend.objects.filter(campaign_id=campaign_id, status__in=UNSETTLED).exists():
+        return False
+    enrolled.update(status=CampaignStatus.SENT, finished_at=now, updated_at=now)
+    log.info("campaign_finished", campaign_id=campaign_id)
+    return True
 
 
 def use_ticket(campaign_id: int, generation: int, *, now: datetime) -> int | None:
@@ -127,8 +133,12 @@ def wake_silent_campaigns(*, now: datetime) -> int:
 
     The broker may have lost the task, or its worker died: either way the rows are still there.
     """
+    return _wake_if_quiet(Campaign.objects.all(), now=now)
+
+
+def _wake_if_quiet(campaigns: QuerySet[Campaign], *, now: datetime) -> int:
     quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER)
-    silent = Campaign.objects.filter(quiet, status=CampaignStatus.SENDING)
+    silent = campaigns.filter(quiet, status=CampaignStatus.SENDING)
     woken = 0
     for campaign_id, generation in silent.values_list("pk", "generation"):
         moved = silent.filter(pk=campaign_id, generation=generation).update(generation=generation + 1, loop_seen_at=now)
@@ -142,11 +152,11 @@ def wake(campaign_id: int, generation: int) -> bool:
     return publish("campaigns.tasks.send_chunk", campaign_id, generation)
 
 
-def continue_campaign(campaign: Campaign) -> None:
-    """Wake a sending campaign's loop at once. Raises WrongStatus when it is not sending."""
+def continue_campaign(campaign: Campaign, *, now: datetime) -> None:
+    """Wake a sending campaign's loop unless it lives. Raises WrongStatus when it is not sending."""
     if campaign.status != CampaignStatus.SENDING:
         raise WrongStatus(f"The campaign is {campaign.status}, not sending.")
-    wake(campaign.pk, campaign.generation)
+    _wake_if_quiet(Campaign.objects.filter(pk=campaign.pk), now=now)
 
 
 def _loop_lives(campaign: Campaign, now: datetime) -> bool:

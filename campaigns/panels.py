@@ -175,9 +175,10 @@ def _note(campaign: Campaign, pace: float, now: datetime) -> str:
     """Why nothing moves, when nothing does."""
     if pace:
         return ""
-    if settings.CAMPAIGN_DAILY_LIMIT and dispatching.left_today(now=now) == 0:
+    limit = settings.CAMPAIGN_DAILY_LIMIT
+    if limit and dispatching.left_today(limit, now=now) == 0:
         return (
-            f"The limit of {settings.CAMPAIGN_DAILY_LIMIT:,} mails in 24 hours (CAMPAIGN_DAILY_LIMIT) is used up. "
+            f"The limit of {limit:,} mails in 24 hours (CAMPAIGN_DAILY_LIMIT) is used up. "
             "Sending goes on by itself as soon as there is room."
         )
     if campaign.loop_seen_at and now - campaign.loop_seen_at > _WORKER_SILENT_AFTER:

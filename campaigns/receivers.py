@@ -6,6 +6,8 @@ from typing import Any
 from django.dispatch import receiver
 
 from campaigns import tracking
+from notifications import suppressing
+from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail, email_events, email_lookup
 from prospects.signals import unsubscribed
@@ -24,3 +26,10 @@ def record(events: list[SesEvent], **_: Any) -> None:
 @receiver(unsubscribed)
 def record_unsubscribes(prospect_ids: list[int], campaign_key: str, now: datetime, **_: Any) -> None:
     tracking.record_unsubscribes(prospect_ids, campaign_key=campaign_key, now=now)
+    suppressing.suppress(
+        tracking.addresses_mailed(prospect_ids),
+        reason=SuppressionReason.UNSUBSCRIBE,
+        source="unsubscribe",
+        now=now,
+        note="an earlier address of somebody who said no",
+    )

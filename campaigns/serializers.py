@@ -26,6 +26,12 @@ class AudienceSerializer(serializers.Serializer[dict[str, Any]]):
     include_tags = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=100)
     exclude_tags = serializers.ListField(child=serializers.CharField(max_length=100), required=False, max_length=100)
 
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """Refuse misspelt keys: ignoring one would write to everybody."""
+        if isinstance(data, dict) and (unknown := sorted(set(data) - set(self.fields))):
+            raise serializers.ValidationError({str(unknown[0]): ["Only include_tags and exclude_tags are known."]})
+        return dict(super().to_internal_value(data))
+
 
 class CampaignSerializer(serializers.ModelSerializer[Campaign]):
     """A campaign's words, sender, audience and status."""

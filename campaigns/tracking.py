@@ -87,6 +87,11 @@ def record_unsubscribes(prospect_ids: list[int], *, campaign_key: str, now: date
             cursor.execute(_UNSUBSCRIBED, {"key": campaign_key, "prospects": prospect_ids, "now": now})
 
 
+def addresses_mailed(prospect_ids: list[int]) -> list[str]:
+    """Every address under which campaigns have known these people; they may have another one now."""
+    return list(EmailSend.objects.filter(prospect_id__in=prospect_ids).values_list("email", flat=True).distinct())
+
+
 def _match(events: list[SesEvent]) -> list[tuple[SesEvent, EmailSend]]:
     """Each event with its send: the row that stores its message id, else the row that its tag names.
 

@@ -82,7 +82,7 @@ class ContinueCampaign(APIView):
     @extend_schema(request=SendRequestSerializer, responses={202: CampaignDetailSerializer})
     def post(self, request: Request) -> Response:
         campaign = _requested(request)
-        lifecycle.continue_campaign(campaign)
+        lifecycle.continue_campaign(campaign, now=timezone.now())
         return Response(_detail(campaign), status=status.HTTP_202_ACCEPTED)
 
 

@@ -36,6 +36,8 @@ ACCEPTED = frozenset(
 )
 # Nothing more is going to happen to these by themselves.
 SETTLED = ACCEPTED | {DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.UNKNOWN}
+# On their way: planned, and neither sent, failed, skipped nor unknown yet.
+UNSETTLED = frozenset({DeliveryStatus.QUEUED, DeliveryStatus.SENDING})
 
 
 def _status_from_facts() -> Case:
@@ -113,6 +115,8 @@ class Suppression(models.Model):
     email = models.CharField(max_length=254, unique=True)
     reason = models.CharField(max_length=12, choices=SuppressionReason)
     suppressed_at = models.DateTimeField()
+    # When the address said no to outreach; stays when a stronger reason comes and when that is lifted.
+    unsubscribed_at = models.DateTimeField(null=True, blank=True, editable=False)
     source = models.CharField(max_length=150, blank=True, help_text="Who or what put it here.")
     note = models.TextField(blank=True)
 
@@ -120,7 +124,10 @@ class Suppression(models.Model):
         db_table = "email_suppressions"
         indexes: ClassVar = [models.Index(fields=["-suppressed_at"], name="suppressions_recent")]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(reason__in=SuppressionReason.values), name="suppression_reason_known")
+            models.CheckConstraint(condition=Q(reason__in=SuppressionReason.values), name="suppression_reason_known"),
+            models.CheckConstraint(
+                condition=~Q(reason="unsubscribe") | Q(unsubscribed_at__isnull=False), name="unsubscribe_says_when"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -12,12 +12,21 @@ from outreach.errors import DomainError
 log = structlog.get_logger("notifications")
 
 _UPSERT = """
-INSERT INTO email_suppressions AS old (email, reason, suppressed_at, source, note)
-SELECT DISTINCT address, %(reason)s, %(now)s::timestamptz, %(source)s, %(note)s FROM unnest(%(emails)s::text[]) AS address
-ORDER BY address
+INSERT INTO email_suppressions AS old (email, reason, suppressed_at, source, note, unsubscribed_at)
+SELECT DISTINCT address, %(reason)s, %(now)s::timestamptz, %(source)s, %(note)s, %(unsubscribed_at)s::timestamptz
+  FROM unnest(%(emails)s::text[]) AS address
+ ORDER BY address
 ON CONFLICT (email) DO UPDATE
-   SET reason = excluded.reason, suppressed_at = excluded.suppressed_at, source = excluded.source, note = excluded.note
+   SET (reason, suppressed_at, source, note) = (
+           SELECT (CASE WHEN stronger THEN excluded.reason ELSE old.reason END),
+                  (CASE WHEN stronger THEN excluded.suppressed_at ELSE old.suppressed_at END),
+                  (CASE WHEN stronger THEN excluded.source ELSE old.source END),
+                  (CASE WHEN stronger THEN excluded.note ELSE old.note END)
+             FROM (SELECT array_position(%(strength)s::text[], old.reason::text)
+                        < array_position(%(strength)s::text[], excluded.reason::text) AS stronger) AS compared),
+       unsubscribed_at = coalesce(old.unsubscribed_at, excluded.unsubscribed_at)
  WHERE array_position(%(strength)s::text[], old.reason::text) < array_position(%(strength)s::text[], excluded.reason::text)
+    OR (old.unsubscribed_at IS NULL AND excluded.unsubscribed_at IS NOT NULL)
 RETURNING email
 """
 
@@ -43,6 +52,7 @@ def suppress(emails: Iterable[str], *, reason: SuppressionReason, source: str, n
                 "emails": list(emails),
                 "reason": reason,
                 "now": now,
+                "unsubscribed_at": now if reason == SuppressionReason.UNSUBSCRIBE else None,
                 "source": source[:150],
                 "note": note,
                 "strength": sorted(STRENGTH, key=STRENGTH.__getitem__),
@@ -61,7 +71,10 @@ def is_suppressed(email: str) -> bool:
 
 @transaction.atomic
 def lift(suppression: Suppression, *, by: str, why: str, now: datetime) -> None:
-    """Take an address off the list and keep who did it and why. Raises LiftNeedsReason."""
+    """Take an address off the list and keep who did it and why. Raises LiftNeedsReason.
+
+    A no to outreach that a stronger reason had covered shows again: it takes a lift of its own.
+    """
     if not why.strip():
         raise LiftNeedsReason
     SuppressionLift.objects.create(
@@ -72,4 +85,8 @@ def lift(suppression: Suppression, *, by: str, why: str, now: datetime) -> None:
         lifted_by=by,
         why=why.strip(),
     )
-    suppression.delete()
+    if suppression.unsubscribed_at and suppression.reason != SuppressionReason.UNSUBSCRIBE:
+        suppression.reason, suppression.suppressed_at = SuppressionReason.UNSUBSCRIBE, suppression.unsubscribed_at
+        suppression.save(update_fields=["reason", "suppressed_at"])
+    else:
+        suppression.delete()

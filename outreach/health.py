@@ -9,16 +9,22 @@ from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from outreach import heartbeats
 
 
+@csrf_exempt
+@require_safe
 @never_cache
 def healthz(_request: HttpRequest) -> JsonResponse:
     """200 while the process lives; touches nothing else."""
     return JsonResponse({"status": "ok"})
 
 
+@csrf_exempt
+@require_safe
 @never_cache
 def readyz(_request: HttpRequest) -> JsonResponse:
     """200 when database, Redis and a live worker are there; else 503 with the reasons."""

@@ -49,7 +49,14 @@ def logging_config(*, level: str) -> dict[str, Any]:
                 "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), *_SHARED],
             }
         },
-        "handlers": {"stdout": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "structured", "filters": ["lines"]}},
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "structured",
+                "filters": ["lines"],
+            }
+        },
         "filters": {"lines": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {

@@ -25,6 +25,7 @@ _FACT_OF_REASON = {
     SuppressionReason.BOUNCE: "bounced_at",
     SuppressionReason.COMPLAINT: "complained_at",
 }
+_NO = {"unsubscribed_at": SuppressionReason.UNSUBSCRIBE, "complained_at": SuppressionReason.COMPLAINT}
 _REASON_OF_STATUS = {
     ProspectStatus.BOUNCED: SuppressionReason.BOUNCE,
     ProspectStatus.COMPLAINED: SuppressionReason.COMPLAINT,
@@ -77,11 +78,17 @@ def change_prospect(prospect: Prospect, fields: Mapping[str, Any], *, by: str, n
     """
     values = dict(fields)
     status = values.pop("status", None)
+    # Addresses are locked before the person, as events and unsubscribes do, so that none can deadlock.
+    if values.get("email", prospect.email) != prospect.email:
+        _take_along(prospect, values["email"], by=by, now=now)
+        prospect.email = values["email"]
+        changed = status is not None
+    else:
+        changed = status not in {None, prospect.status}
+    if changed:
+        _set_status(prospect, str(status), by=by, now=now)
     if values:
         _write(prospect, values, now=now)
-        prospect = _fresh(prospect)
-    if status and status != prospect.status:
-        _set_status(prospect, status, by=by, now=now)
     return _fresh(prospect)
 
 
@@ -90,8 +97,15 @@ def delete_prospect(prospect: Prospect) -> None:
     prospect.delete()
 
 
+def _take_along(prospect: Prospect, email: str, *, by: str, now: datetime) -> None:
+    """A person's no is about the person: it follows them to a new address. A bounce stays with the old one."""
+    for fact, reason in _NO.items():
+        if getattr(prospect, fact):
+            suppressing.suppress([email], reason=reason, source=by, now=now, note="said no under an earlier address")
+
+
 def _write(prospect: Prospect, values: dict[str, Any], *, now: datetime) -> None:
-    if values.get("email", prospect.email) != prospect.email:
+    if "email" in values:
         values |= _known_facts(values["email"])
     with _one_per_address():
         Prospect.objects.filter(pk=prospect.pk).update(**values, updated_at=now)
@@ -115,6 +129,10 @@ def _make_active(prospect: Prospect, *, by: str, now: datetime) -> None:
     listed = Suppression.objects.select_for_update().filter(email=prospect.email, reason=SuppressionReason.UNSUBSCRIBE).first()
     if prospect.unsubscribed_at and listed:
         suppressing.lift(listed, by=by, why=f"set active by {by}", now=now)
+    elif prospect.unsubscribed_at:
+        # Under a bounce or complaint, which stays, the no is taken back as well.
+        covered = Suppression.objects.filter(email=prospect.email).exclude(reason=SuppressionReason.UNSUBSCRIBE)
+        covered.update(unsubscribed_at=None)
     # Only the facts that were seen: a no that comes in at this moment must stand.
     seen = {name: getattr(prospect, name) for name in _FACTS.values()}
     moved = Prospect.objects.filter(pk=prospect.pk, **seen).update(**dict.fromkeys(seen), updated_at=now)
@@ -124,8 +142,12 @@ def _make_active(prospect: Prospect, *, by: str, now: datetime) -> None:
 
 def _known_facts(email: str) -> dict[str, datetime]:
     """What the suppression list says about an address, as a prospect's facts."""
-    listed = Suppression.objects.filter(email=email, reason__in=_FACT_OF_REASON).first()
-    return {_FACT_OF_REASON[SuppressionReason(listed.reason)]: listed.suppressed_at} if listed else {}
+    listed = Suppression.objects.filter(email=email).first()
+    if listed is None:
+        return {}
+    fact = _FACT_OF_REASON.get(SuppressionReason(listed.reason))
+    facts = {fact: listed.suppressed_at} if fact else {}
+    return facts | ({"unsubscribed_at": listed.unsubscribed_at} if listed.unsubscribed_at else {})
 
 
 def _fresh(prospect: Prospect) -> Prospect:

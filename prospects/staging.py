@@ -61,7 +61,7 @@ WITH people AS (
         unsubscribed_at, bounced_at, complained_at, unsubscribe_token, created_at, updated_at
     )
     SELECT n.email, n.first_name, n.last_name, n.company, coalesce(nullif(n.source, ''), 'import'), n.tags, n.attributes,
-           CASE WHEN s.reason = 'unsubscribe' THEN s.suppressed_at END,
+           s.unsubscribed_at,
            CASE WHEN s.reason = 'bounce' THEN s.suppressed_at END,
            CASE WHEN s.reason = 'complaint' THEN s.suppressed_at END,
            gen_random_uuid(), %(now)s, %(now)s

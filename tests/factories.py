@@ -37,6 +37,7 @@ class SuppressionFactory(DjangoModelFactory):
     email = factory.Sequence(lambda n: f"suppressed{n}@example.com")
     reason = SuppressionReason.MANUAL
     suppressed_at = factory.LazyFunction(timezone.now)
+    unsubscribed_at = factory.LazyAttribute(lambda row: row.suppressed_at if row.reason == "unsubscribe" else None)
 
 
 class CampaignFactory(DjangoModelFactory):

@@ -1,7 +1,9 @@
+import uuid
+
 import pytest
 from django.utils import timezone
 
-from campaigns import dispatching, reporting
+from campaigns import claiming, dispatching, reporting
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.transports.base import Outcome, Verdict
 from tests.factories import CampaignFactory, ProspectFactory, SuppressionFactory
@@ -159,6 +161,13 @@ def test_a_daily_limit_lets_no_more_leave(run_all, transport, settings):
 
     assert len(transport.sent) == 2
     assert reporting.stats(campaign.pk)["waiting"] == 3
+
+
+def test_mails_that_are_claimed_elsewhere_count_towards_the_daily_limit(now):
+    campaign = CampaignFactory(sending=True, waiting=5)
+    claiming.claim(campaign.pk, slice_id=uuid.uuid4(), limit=2, lease=60)
+
+    assert dispatching.left_today(3, now=now) == 1
 
 
 @pytest.mark.parametrize(

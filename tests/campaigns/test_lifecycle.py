@@ -1,10 +1,15 @@
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 
-from campaigns import lifecycle
+from campaigns import claiming, lifecycle
 from campaigns.models import Campaign, CampaignStatus
-from tests.factories import CampaignFactory, ProspectFactory
+from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -144,3 +149,39 @@ def test_a_campaign_with_waiting_rows_is_not_finished(now):
     campaign = CampaignFactory(sending=True, waiting=1)
 
     assert not lifecycle.finish_campaign(campaign.pk, now=now)
+
+
+def test_pausing_takes_claims_away_so_that_old_words_cannot_leave(now):
+    campaign = CampaignFactory(sending=True, waiting=2)
+    slice_id = uuid.uuid4()
+    rows, _ = claiming.claim(campaign.pk, slice_id=slice_id, limit=2, lease=60)
+    lifecycle.pause_campaign(campaign, by="ada")
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=60)
+
+    assert ledger.start([row.id for row in rows]) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_campaign_is_not_finished_under_a_re_run_that_is_enrolling(now):
+    campaign = CampaignFactory(sending=True)
+    enrolling_started, finish_waits = threading.Event(), threading.Event()
+
+    def re_run():
+        try:
+            with transaction.atomic():
+                Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+                enrolling_started.set()
+                finish_waits.wait(5)
+                time.sleep(0.3)
+                EmailSendFactory(campaign=campaign)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(re_run)
+        enrolling_started.wait(5)
+        finish_waits.set()
+        assert not lifecycle.finish_campaign(campaign.pk, now=now)
+        done.result()

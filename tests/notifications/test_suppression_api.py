@@ -79,3 +79,21 @@ def test_lifting_needs_the_permission_to_delete():
     client.force_authenticate(user)
 
     assert client.delete(f"/api/suppressions/{SuppressionFactory().pk}?reason=x").status_code == 403
+
+
+def test_a_no_that_a_stronger_reason_covered_shows_again_when_that_is_lifted(api):
+    suppression = SuppressionFactory(email="ada@example.com", reason="unsubscribe")
+    api.post("/api/suppressions", {"email": "ada@example.com", "reason": "bounce"})
+
+    api.delete(f"/api/suppressions/{suppression.pk}?reason=a new mailbox")
+
+    assert Suppression.objects.get().reason == "unsubscribe"
+
+
+def test_a_no_under_a_stronger_reason_is_remembered(api):
+    suppression = SuppressionFactory(email="ada@example.com", reason="bounce")
+    api.post("/api/suppressions", {"email": "ada@example.com", "reason": "unsubscribe"})
+
+    api.delete(f"/api/suppressions/{suppression.pk}?reason=a new mailbox")
+
+    assert Suppression.objects.get().reason == "unsubscribe"

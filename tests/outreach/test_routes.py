@@ -25,7 +25,9 @@ def api(settings):
 
 def paths():
     found = [str(pattern.pattern) for pattern in _patterns(get_resolver().url_patterns)]
-    return sorted({"/" + re.sub(r"<[^>]+>", "1", path) for path in found if not path.startswith(("admin", "api/schema"))})
+    return sorted(
+        {"/" + re.sub(r"<[^>]+>", "1", path) for path in found if path and not path.startswith(("admin", "api/schema"))}
+    )
 
 
 def _patterns(patterns):

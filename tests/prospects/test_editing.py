@@ -1,8 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from django.db import connection
 
 from notifications.models import Suppression
-from prospects import editing
-from prospects.models import Prospect, ProspectStatus
+from prospects import editing, unsubscribing
+from prospects.models import Prospect, ProspectStatus, Unsubscribe
 from tests.factories import ProspectFactory
 
 pytestmark = pytest.mark.django_db
@@ -49,3 +52,42 @@ def test_a_refused_change_leaves_no_part_of_itself(now):
     person.refresh_from_db()
     assert (person.company, person.status) == ("Acme", ProspectStatus.ACTIVE)
     assert not Suppression.objects.exists()
+
+
+@pytest.mark.parametrize("fact", ["unsubscribed", "complained"])
+def test_a_no_follows_a_person_to_a_new_address(now, fact):
+    person = ProspectFactory(**{fact: True})
+
+    editing.change_prospect(person, {"email": "new@example.com"}, by="anna", now=now)
+
+    assert Suppression.objects.filter(email="new@example.com").exists()
+
+
+def test_a_bounce_stays_with_the_old_address(now):
+    person = ProspectFactory(bounced=True)
+
+    editing.change_prospect(person, {"email": "new@example.com"}, by="anna", now=now)
+
+    assert not Suppression.objects.filter(email="new@example.com").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_changing_and_unsubscribing_at_once_never_deadlock(now):
+    person = ProspectFactory()
+
+    def change(number):
+        try:
+            if number % 2:
+                token = person.unsubscribe_token
+                unsubscribing.unsubscribe(token, method=Unsubscribe.Method.PAGE, now=now)
+            else:
+                fields = {"first_name": f"Ada{number}", "status": ("unsubscribed", "bounced")[number // 2 % 2]}
+                editing.change_prospect(Prospect.objects.get(), fields, by="anna", now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for outcome in [pool.submit(change, number) for number in range(80)]:
+            outcome.result()
+
+    assert Suppression.objects.get().unsubscribed_at == now
