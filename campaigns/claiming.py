@@ -26,7 +26,7 @@ WITH picked AS (
       FROM email_sends s JOIN email_campaigns c ON c.id = s.campaign_id
      WHERE s.campaign_id = %(campaign)s AND s.status = 'queued' AND c.status = 'sending'
      ORDER BY s.id LIMIT %(limit)s
-       FOR UPDATE OF s SKIP LOCKED
+       FOR UPDATE OF s SKIP LOCKED FOR SHARE OF c
 ), judged AS (
     SELECT picked.id, p.first_name, p.last_name, p.company, p.attributes, p.unsubscribe_token,
            CASE WHEN p.id IS NULL THEN %(deleted)s

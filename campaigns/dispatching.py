@@ -99,6 +99,8 @@ def _send_some(campaign: Campaign, transport: Transport, *, now: datetime) -> bo
         return skipped > 0
 
     ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=transport.longest_call + _CALL_MARGIN)
+    # Only now: claims that outlived a pause are void, so these words are the ones that were resumed with.
+    campaign.refresh_from_db()
     compose = composing.composer(campaign)
     mails = [delivering.Mail(row.id, partial(compose, row)) for row in claimed]
     try:
