@@ -41,7 +41,7 @@ run: $(VENV)/.local ## everything with your own data, kept in .local
 	@$(PY) manage.py up $(WITH_PORT)
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
-	$(PY) -m pytest -n auto --dist loadfile
+	$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: $(VENV)/.dev ## format, lint, types, floors, migrations, API schema, deployment checks
 	$(VENV)/bin/ruff format --check .
