@@ -6,11 +6,13 @@ that touches no database.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -28,6 +30,7 @@ _GROUP_SECONDS = 0.1
 _LARGEST_GROUP = 50
 # The starting statement runs this long before its first slot, so that the call itself is on time.
 _LEAD = 0.05
+_RECORD_EVERY = 0.05  # seconds
 # Two calls are never closer than this share of the interval, however late the first was.
 _SMALLEST_GAP = 0.9
 # Enough hands that an SES answering in two seconds does not lower the pace.
@@ -84,12 +87,14 @@ class _Delivery:
     def __init__(self, mails: Sequence[Mail], *, ledger: Ledger, transport: Transport, rate: float) -> None:
         self.mails, self.ledger, self.transport, self.rate = mails, ledger, transport, rate
         self.group_size = max(1, min(_LARGEST_GROUP, int(rate * _GROUP_SECONDS)))
-        self.hands = max(self.group_size, min(_MOST_HANDS, math.ceil(rate * _SLOWEST_USUAL_CALL)))
+        # Two groups at least: one that calls, and one that waits for its moments.
+        self.hands = max(2 * self.group_size, min(_MOST_HANDS, math.ceil(rate * _SLOWEST_USUAL_CALL)))
         self.flying: set[Future[Settled]] = set()
         self.stop = ""
         self.halted = ""
         self.held = False
         self.last_call = 0.0
+        self.one_by_one = threading.Lock()
 
     def run(self) -> Report:
         slots, used = pacing.reserve(len(self.mails), rate=self.rate), 0
@@ -127,16 +132,29 @@ class _Delivery:
         started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
         for index, mail in enumerate(group):
             if mail.id in started:
-                self._wait_for_slot(slots.at(used + index), slots.interval)
                 # A copy of the context, so that the log line in the thread carries the task's id.
-                self.flying.add(pool.submit(copy_context().run, _call, self.transport, mail.id, messages[mail.id]))
+                call = partial(copy_context().run, self._call, mail.id, messages[mail.id], slots, used + index)
+                self.flying.add(pool.submit(call))
         return bool(started) or not messages
 
+    def _call(self, mail_id: int, message: OutgoingMessage, slots: pacing.Slots, index: int) -> Settled:
+        """One call at its slot, timed and logged. Runs in a thread of its own; never raises.
+
+        The thread does the waiting, so that the next group can be started meanwhile.
+        """
+        self._wait_for_slot(slots.at(index), slots.interval)
+        began = time.monotonic()
+        outcome = self.transport.send(message)
+        ended = time.monotonic()
+        log_outcome(message, outcome, duration_ms=round((ended - began) * 1000))
+        return Settled(mail_id, outcome, ended)
+
     def _wait_for_slot(self, moment: float, interval: float) -> None:
-        """Sleep until the slot; after a late call a little longer, so that no two calls are squeezed together."""
-        moment = max(moment, self.last_call + _SMALLEST_GAP * interval)
+        """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""
         time.sleep(max(0.0, moment - time.monotonic()))
-        self.last_call = time.monotonic()
+        with self.one_by_one:
+            time.sleep(max(0.0, self.last_call + _SMALLEST_GAP * interval - time.monotonic()))
+            self.last_call = time.monotonic()
 
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""
@@ -155,12 +173,10 @@ class _Delivery:
             self._record_finished(timeout=1.0)
 
     def _record_until(self, moment: float) -> None:
-        """Record outcomes as they come until `moment`; sleep when nothing is in flight."""
+        """Record outcomes until `moment`, those of a twentieth of a second together."""
         while (left := moment - time.monotonic()) > 0:
-            if self.flying:
-                self._record_finished(timeout=left)
-            else:
-                time.sleep(left)
+            time.sleep(min(left, _RECORD_EVERY))
+            self._record_finished(timeout=0)
         self._record_finished(timeout=0)
 
     def _record_until_none_flies(self) -> None:
@@ -182,15 +198,6 @@ class _Delivery:
             elif one.outcome.verdict is Verdict.WAIT:
                 self.stop = self.stop or one.outcome.error
                 pacing.hold(one.outcome.retry_after)
-
-
-def _call(transport: Transport, mail_id: int, message: OutgoingMessage) -> Settled:
-    """One call, timed and logged. Runs in a thread of its own; never raises."""
-    began = time.monotonic()
-    outcome = transport.send(message)
-    ended = time.monotonic()
-    log_outcome(message, outcome, duration_ms=round((ended - began) * 1000))
-    return Settled(mail_id, outcome, ended)
 
 
 def log_outcome(message: OutgoingMessage, outcome: Outcome, *, duration_ms: int) -> None:
