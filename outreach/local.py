@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _NOT_DURABLE = (
 )
 
 
-class EmbeddedServer:
+class EmbeddedServer(ABC):
     """A server that is our child, in a session of its own: a terminal's Ctrl-C must not reach it before the workers are done."""
 
     name: str
@@ -112,14 +113,17 @@ class EmbeddedServer:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return f"{' / '.join(line.strip() for line in lines[-3:]) or 'it said nothing'} ({self._log})"
 
+    @abstractmethod
     def _prepare(self) -> None:
-        raise NotImplementedError
+        """Make its data directory ready."""
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """The command line that runs it."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it takes connections."""
 
 
 class EmbeddedPostgres(EmbeddedServer):

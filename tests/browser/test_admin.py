@@ -1,7 +1,6 @@
 """The admin in a real browser: a campaign leaves before one's eyes, hostile mail does nothing, and all of it without scripts."""
 
 import os
-import shutil
 import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -17,20 +16,10 @@ from campaigns import dispatching
 from campaigns.models import Campaign, EmailSend
 from notifications.transports.memory import MemoryTransport
 from prospects.models import Prospect
+from tests.browser.chromium import CHROMIUM, FLAGS
 from tests.factories import CampaignFactory
 from tests.staff import PAYLOADS
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-# The background services of a browser would look for hosts that no test may reach.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PEOPLE, RATE = 2_000, 250.0
 
 pytestmark = [

@@ -1,7 +1,6 @@
 """The unsubscribe page in a real browser: without JavaScript, by keyboard, at every width, in both colours."""
 
 import os
-import shutil
 from contextlib import contextmanager
 from itertools import product
 
@@ -11,18 +10,8 @@ from playwright.sync_api import sync_playwright
 
 from outreach import banning
 from prospects.models import Prospect, Unsubscribe
+from tests.browser.chromium import CHROMIUM, FLAGS
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-# The background services of a browser would look for hosts that no test may reach.
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 # For every element that holds text itself: its words and how far they stand out (WCAG 2.2, 1.4.3).
 CONTRASTS = """() => {
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
