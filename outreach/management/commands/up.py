@@ -81,6 +81,8 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             )
             # Beat only repeats what others have begun: the site is there sooner when it starts last.
             supervisor.keep(program("beat", _beat()))
+            # A Ctrl-C that follows "ready" at once must find it deaf already.
+            signals.pause(0.7)
             _say(f"ready: {url}")
             if demo:
                 _say(f"admin login: admin / {password_file.read_text()}   at {url}/admin/   (Ctrl-C stops everything)")
