@@ -3,13 +3,23 @@
 A worker reserves as many slots as it has mails and sends each at its slot, so the rate is exact for
 any number of workers. The database's clock decides; a worker turns a slot into its own monotonic
 clock when it reserves, so that a stepping wall clock cannot bunch mails.
+
+Urgent (transactional) mail takes a slot at once and moves everybody's later slots back by one, so
+that it waits for no campaign and the sum stays within the rate.
 """
 
 import time
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import connection
+
+# Additive increase, multiplicative decrease, as TCP does it.
+_HALVE = 0.5
+_LOWEST_SHARE = 0.01
+# A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
+_SECONDS_TO_FULL = 600.0
 
 _RESERVE = """
 INSERT INTO send_pace AS pace (id, next_slot_at) VALUES (1, clock_timestamp() + %(length)s * interval '1 second')
@@ -17,7 +27,17 @@ ON CONFLICT (id) DO UPDATE
    SET next_slot_at = CASE WHEN pace.next_slot_at >= clock_timestamp() - %(grace)s * interval '1 second'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
-RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s
+RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
+"""
+
+_RESERVE_URGENT = """
+INSERT INTO send_pace AS pace (id, next_slot_at, urgent_slot_at, urgent_taken)
+SELECT 1, slot, slot, %(count)s FROM (SELECT clock_timestamp() + %(length)s * interval '1 second') AS first (slot)
+ON CONFLICT (id) DO UPDATE
+   SET urgent_slot_at = greatest(pace.urgent_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
+       next_slot_at = greatest(pace.next_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
+       urgent_taken = pace.urgent_taken + %(count)s
+RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
 """
 
 _GIVE_BACK = """
@@ -30,6 +50,16 @@ UPDATE send_pace SET next_slot_at = greatest(next_slot_at, clock_timestamp() + %
  WHERE id = 1
 """
 
+_SHARE = "least(1, share + coalesce(extract(epoch FROM clock_timestamp() - throttled_at), 0) / %(seconds_to_full)s)::float8"
+
+_ALLOWED = f"SELECT {_SHARE}, account_rate FROM send_pace WHERE id = 1"  # noqa: S608 - written above
+
+# Many calls in flight are throttled together: that is one sign, not many.
+_SLOW_DOWN = f"""
+UPDATE send_pace SET share = greatest(%(lowest)s, %(factor)s * {_SHARE}), throttled_at = clock_timestamp()
+ WHERE id = 1 AND (throttled_at IS NULL OR throttled_at < clock_timestamp() - interval '1 second')
+"""  # noqa: S608 - both parts are written above
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -39,6 +69,7 @@ class Slots:
     interval: float
     count: int
     end: datetime  # the database's moment after the last slot
+    urgent_taken: int = 0  # how many urgent slots had been taken when these were reserved
 
     def at(self, index: int) -> float:
         """The moment of one slot, on the monotonic clock."""
@@ -59,6 +90,27 @@ def tolerance(interval: float) -> float:
     return min(0.1, max(0.02, interval / 2))
 
 
+def allowed_rate() -> float:
+    """Mails per second for everybody now: SES_MAX_SEND_RATE or the account's own, whichever is less, lowered by throttles.
+
+    A throttle halves it; then it grows again by a tenth of the full rate a minute.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ALLOWED, {"seconds_to_full": _SECONDS_TO_FULL})
+        share, account_rate = cursor.fetchone() or (1.0, None)
+    rate: float = settings.SES_MAX_SEND_RATE
+    if settings.EMAIL_MODE == "ses" and account_rate:
+        rate = min(rate, account_rate)
+    return rate * float(share)
+
+
+def slow_down() -> None:
+    """SES said that we send too fast: halve everybody's pace, once a second at most."""
+    values = {"lowest": _LOWEST_SHARE, "factor": _HALVE, "seconds_to_full": _SECONDS_TO_FULL}
+    with connection.cursor() as cursor:
+        cursor.execute(_SLOW_DOWN, values)
+
+
 def reserve(count: int, *, rate: float, late: bool = False) -> Slots:
     """Reserve the next `count` slots at `rate` mails per second, for this caller alone.
 
@@ -67,10 +119,23 @@ def reserve(count: int, *, rate: float, late: bool = False) -> Slots:
     its slots starts anew from now: catching up would squeeze mails together.
     """
     interval = 1.0 / rate
+    return _reserved(_RESERVE, count, interval, {"grace": 0.0 if late else tolerance(interval)})
+
+
+def reserve_urgent(count: int, *, rate: float) -> Slots:
+    """Reserve `count` slots from now on, an interval apart, ahead of everybody who is not urgent."""
+    return _reserved(_RESERVE_URGENT, count, 1.0 / rate, {"count": count})
+
+
+def yield_to_urgent(slots: Slots) -> Slots:
+    """The same slots, moved back by as many as urgent mail has taken since."""
     with connection.cursor() as cursor:
-        cursor.execute(_RESERVE, {"length": count * interval, "grace": 0.0 if late else tolerance(interval)})
-        end, wait = cursor.fetchone()
-    return Slots(first=time.monotonic() + wait, interval=interval, count=count, end=end)
+        cursor.execute("SELECT urgent_taken FROM send_pace WHERE id = 1")
+        row = cursor.fetchone()
+    if not row or row[0] == slots.urgent_taken:
+        return slots
+    seconds = (row[0] - slots.urgent_taken) * slots.interval
+    return replace(slots, first=slots.first + seconds, end=slots.end + timedelta(seconds=seconds), urgent_taken=row[0])
 
 
 def give_back(slots: Slots, *, used: int) -> None:
@@ -84,3 +149,10 @@ def hold(seconds: float) -> None:
     """Let nobody reserve a slot within the next `seconds`: SES asked for less."""
     with connection.cursor() as cursor:
         cursor.execute(_HOLD, {"seconds": seconds})
+
+
+def _reserved(statement: str, count: int, interval: float, values: dict[str, float]) -> Slots:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values | {"length": count * interval})
+        end, wait, urgent_taken = cursor.fetchone()
+    return Slots(first=time.monotonic() + wait, interval=interval, count=count, end=end, urgent_taken=urgent_taken)

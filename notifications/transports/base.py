@@ -1,5 +1,6 @@
 """What a transport is, and the five answers it can give about one mail."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -19,18 +20,42 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer about one mail; `error` is for people, `retry_after` in seconds."""
+    """The answer about one mail; `error` is for people, `retry_after` in seconds.
+
+    `throttled` marks a WAIT that says we send too fast: the pace of everybody is lowered.
+    """
 
     verdict: Verdict
     message_id: str = ""
     error: str = ""
     retry_after: float = 0.0
+    throttled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the provider allows: mails a second, and in a rolling 24 hours (None: no limit), of which some are used."""
+
+    max_send_rate: float
+    max_24_hour_send: float | None
+    sent_last_24_hours: float
+    sending_enabled: bool
+    in_sandbox: bool
 
 
 class Transport(Protocol):
-    """Hands one mail over. Never raises: whatever happens is an Outcome."""
+    """Hands mails over. Never raises: whatever happens is an Outcome."""
 
     longest_call: float
     """Seconds after which a call has certainly ended; leases are longer."""
 
+    most_together: int
+    """How many mails one call of `send_many` takes; 1 where each mail is a call of its own."""
+
     def send(self, message: OutgoingMessage) -> Outcome: ...
+
+    def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
+        """The outcomes of up to `most_together` mails, in their order."""
+
+    def account(self) -> Account | None:
+        """What the provider allows; None where nothing limits. May raise when it cannot be asked."""

@@ -1,4 +1,7 @@
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from notifications import pacing
 from notifications.models import SendPace
@@ -74,3 +77,101 @@ def test_lateness_squeezes_few_mails_into_a_sliding_second(rate):
     late = pacing.tolerance(1 / rate)
 
     assert late * rate <= max(0.5, 0.02 * rate)
+
+
+def test_the_allowed_rate_is_the_lesser_of_ours_and_the_accounts(settings):
+    settings.SES_MAX_SEND_RATE, settings.EMAIL_MODE = 50.0, "ses"
+    pacing.reserve(1, rate=5)
+    SendPace.objects.update(account_rate=14.0)
+
+    assert pacing.allowed_rate() == pytest.approx(14.0)
+    settings.SES_MAX_SEND_RATE = 5.0
+    assert pacing.allowed_rate() == pytest.approx(5.0)
+
+
+def test_in_log_mode_no_account_limits_the_rate(settings):
+    settings.SES_MAX_SEND_RATE = 50.0
+    pacing.reserve(1, rate=5)
+    SendPace.objects.update(account_rate=14.0)
+
+    assert pacing.allowed_rate() == pytest.approx(50.0)
+
+
+def test_a_throttle_halves_the_rate_of_all(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=5)
+
+    pacing.slow_down()
+
+    assert pacing.allowed_rate() == pytest.approx(20.0, rel=0.05)
+
+
+def test_many_throttles_at_one_moment_are_one_sign(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=5)
+
+    for _ in range(10):
+        pacing.slow_down()
+
+    assert pacing.allowed_rate() == pytest.approx(20.0, rel=0.05)
+
+
+def test_a_lowered_rate_grows_by_a_tenth_of_the_full_one_a_minute(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=5)
+    SendPace.objects.update(share=0.25, throttled_at=timezone.now() - timedelta(minutes=3))
+
+    assert pacing.allowed_rate() == pytest.approx(22.0, rel=0.02)
+
+
+def test_a_rate_never_grows_beyond_the_full_one(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=5)
+    SendPace.objects.update(share=0.25, throttled_at=timezone.now() - timedelta(hours=3))
+
+    assert pacing.allowed_rate() == pytest.approx(40.0)
+
+
+def test_throttle_after_throttle_leaves_a_rate_above_nothing(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=5)
+    for _ in range(20):
+        SendPace.objects.update(throttled_at=timezone.now() - timedelta(seconds=2))
+        pacing.slow_down()
+
+    assert pacing.allowed_rate() > 0.3
+
+
+def test_an_urgent_slot_waits_for_no_campaign():
+    pacing.reserve(100, rate=5)
+
+    assert pacing.reserve_urgent(1, rate=5).wait < 0.05
+
+
+def test_urgent_slots_lie_an_interval_apart():
+    first = pacing.reserve_urgent(2, rate=5)
+
+    second = pacing.reserve_urgent(1, rate=5)
+
+    assert second.at(0) - first.at(0) == pytest.approx(0.4, abs=0.05)
+
+
+def test_campaigns_yield_as_many_slots_as_urgent_mail_took():
+    mine, behind = pacing.reserve(10, rate=5), pacing.reserve(10, rate=5)
+    pacing.reserve_urgent(3, rate=5)
+
+    moved, moved_behind = pacing.yield_to_urgent(mine), pacing.yield_to_urgent(behind)
+
+    assert moved.at(0) - mine.at(0) == pytest.approx(0.6)
+    assert moved_behind.at(0) - moved.at(9) == pytest.approx(0.2, abs=0.02)
+    assert pacing.yield_to_urgent(moved) == moved
+
+
+def test_slots_after_urgent_ones_still_go_back():
+    mine = pacing.reserve(100, rate=10)
+    pacing.reserve_urgent(5, rate=10)
+    moved = pacing.yield_to_urgent(mine)
+
+    pacing.give_back(moved, used=40)
+
+    assert pacing.reserve(1, rate=10).at(0) - moved.at(39) == pytest.approx(0.1, abs=0.05)

@@ -1,0 +1,79 @@
+from datetime import timedelta
+
+import pytest
+
+from notifications import quota
+from notifications.models import SendPace
+from notifications.transports.base import Account
+from notifications.transports.memory import MemoryTransport
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _ses(settings):
+    settings.EMAIL_MODE = "ses"
+
+
+def allowing(quota=1000.0, sent=0.0, rate=14.0):
+    transport = MemoryTransport()
+    transport.allows = Account(rate, quota, sent, sending_enabled=True, in_sandbox=False)
+    return transport
+
+
+def left(sent_since=0):
+    return quota.left_for_outreach(sent_since=lambda _moment: sent_since)
+
+
+def test_what_the_account_allows_is_kept_for_everybody(now):
+    quota.refresh(allowing(), now=now)
+
+    pace = SendPace.objects.get()
+    assert (pace.account_rate, pace.account_quota) == (14.0, 1000.0)
+
+
+def test_the_account_is_asked_once_a_minute(now):
+    quota.refresh(allowing(rate=14.0), now=now)
+
+    quota.refresh(allowing(rate=20.0), now=now + timedelta(seconds=59))
+    assert SendPace.objects.get().account_rate == 14.0
+    quota.refresh(allowing(rate=20.0), now=now + timedelta(seconds=61))
+    assert SendPace.objects.get().account_rate == 20.0
+
+
+def test_an_account_that_cannot_be_asked_changes_nothing(now):
+    quota.refresh(allowing(), now=now)
+    broken = MemoryTransport()
+    broken.account = lambda: 1 / 0
+
+    quota.refresh(broken, now=now + timedelta(minutes=5))
+
+    assert SendPace.objects.get().account_rate == 14.0
+
+
+def test_a_share_of_the_quota_is_kept_for_transactional_mail(now):
+    quota.refresh(allowing(quota=1000.0, sent=100.0), now=now)
+
+    assert left() == 850
+
+
+def test_mails_since_the_account_was_asked_count(now):
+    quota.refresh(allowing(quota=1000.0, sent=100.0), now=now)
+
+    assert left(sent_since=50) == 800
+    assert left(sent_since=5000) == 0
+
+
+@pytest.mark.parametrize("known", [None, 0])
+def test_without_a_known_quota_nothing_limits(now, known):
+    if known is not None:
+        quota.refresh(allowing(quota=None), now=now)
+
+    assert left() is None
+
+
+def test_in_log_mode_no_quota_limits(now, settings):
+    quota.refresh(allowing(), now=now)
+    settings.EMAIL_MODE = "log"
+
+    assert left() is None
