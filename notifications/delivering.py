@@ -27,7 +27,11 @@ log = structlog.get_logger("notifications")
 LONGEST_WAIT = 8.0
 # Mails whose slots lie within this many seconds are started in one statement.
 _GROUP_SECONDS = 0.1
-_LARGEST_GROUP = 50
+_LARGEST_GROUP = 500
+# Mails of one call leave at one moment; so many seconds' worth squeeze no more into a sliding second
+# than `pacing.tolerance` does. Fewer than ten are not worth a call that may leave all of them unknown.
+_TOGETHER_SECONDS = 0.025
+_FEWEST_TOGETHER = 10
 # The starting statement runs this long before its first slot, so that the call itself is on time.
 _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
@@ -73,53 +77,98 @@ class Report:
     held: bool = False
 
 
-def deliver(mails: Sequence[Mail], *, ledger: Ledger, transport: Transport, rate: float) -> Report:
+def _nothing_more() -> Sequence[Mail]:
+    return ()
+
+
+def deliver(
+    mails: Sequence[Mail],
+    *,
+    ledger: Ledger,
+    transport: Transport,
+    rate: float,
+    more: Callable[[], Sequence[Mail]] = _nothing_more,
+    urgent: bool = False,
+) -> Report:
     """Send mails at `rate` per second, shared with every other worker, and record each outcome.
+
+    `more` is asked for further mails when these are on their way, until it has none: at high rates calls
+    are in flight while the next chunk is claimed. `urgent` mails go ahead of everybody's reserved slots.
 
     Stops early when the transport says that a person must act or asks for a pause, when the ledger
     refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were
     not started stay claimed: the caller releases them.
     """
-    return _Delivery(mails, ledger=ledger, transport=transport, rate=rate).run()
+    return _Delivery(mails, ledger=ledger, transport=transport, rate=rate, more=more, urgent=urgent).run()
+
+
+def mails_together(transport: Transport, rate: float) -> int:
+    """How many mails one call takes at this rate: 1, or from ten up to what the transport can take."""
+    together = min(transport.most_together, int(rate * _TOGETHER_SECONDS))
+    return together if together >= _FEWEST_TOGETHER else 1
 
 
 class _Delivery:
-    def __init__(self, mails: Sequence[Mail], *, ledger: Ledger, transport: Transport, rate: float) -> None:
-        self.mails, self.ledger, self.transport, self.rate = mails, ledger, transport, rate
-        self.group_size = max(1, min(_LARGEST_GROUP, int(rate * _GROUP_SECONDS)))
+    def __init__(
+        self,
+        mails: Sequence[Mail],
+        *,
+        ledger: Ledger,
+        transport: Transport,
+        rate: float,
+        more: Callable[[], Sequence[Mail]] = _nothing_more,
+        urgent: bool = False,
+    ) -> None:
+        self.mails, self.ledger, self.transport, self.rate, self.more = mails, ledger, transport, rate, more
+        self.together = mails_together(transport, rate)
+        self.group_size = max(self.together, min(_LARGEST_GROUP, int(rate * _GROUP_SECONDS)), 1)
+        self.urgent = urgent
         # Two groups at least: one that calls, and one that waits for its moments.
-        self.hands = max(2 * self.group_size, min(_MOST_HANDS, math.ceil(rate * _SLOWEST_USUAL_CALL)))
-        self.flying: set[Future[Settled]] = set()
+        calls = math.ceil(self.group_size / self.together)
+        self.hands = max(2 * calls, min(_MOST_HANDS, math.ceil(rate / self.together * _SLOWEST_USUAL_CALL)))
+        self.calls_a_group = calls
+        self.flying: set[Future[list[Settled]]] = set()
         self.stop = ""
         self.halted = ""
         self.held = False
-        self.last_call = 0.0
+        self.next_call = 0.0
         self.one_by_one = threading.Lock()
 
     def run(self) -> Report:
-        slots, used = pacing.reserve(len(self.mails), rate=self.rate), 0
-        try:
-            with ThreadPoolExecutor(self.hands, thread_name_prefix="send") as pool:
-                try:
-                    for begin in range(0, len(self.mails), self.group_size):
-                        group = self.mails[begin : begin + self.group_size]
-                        slots, used = self._on_time(slots, used, len(self.mails) - begin)
-                        if self.stop or not self._send_group(group, slots, used, pool):
-                            break
-                        used += len(group)
-                finally:
-                    # Also when the database failed a moment ago: what left must be written down.
-                    self._record_until_none_flies()
-        finally:
-            pacing.give_back(slots, used=used)
+        with ThreadPoolExecutor(self.hands, thread_name_prefix="send") as pool:
+            try:
+                mails = self.mails
+                while mails:
+                    self._send(mails, pool)
+                    mails = () if self.stop else self.more()
+            finally:
+                # Also when the database failed a moment ago: what left must be written down.
+                self._record_until_none_flies()
         return Report(halted=self.halted, held=self.held)
+
+    def _send(self, mails: Sequence[Mail], pool: ThreadPoolExecutor) -> None:
+        reserve = pacing.reserve_urgent if self.urgent else pacing.reserve
+        slots, used = reserve(len(mails), rate=self.rate), 0
+        try:
+            for begin in range(0, len(mails), self.group_size):
+                group = mails[begin : begin + self.group_size]
+                slots, used = self._on_time(slots, used, len(mails) - begin)
+                if self.stop or not self._send_group(group, slots, used, pool):
+                    self.stop = self.stop or "nothing of a group may be sent"
+                    break
+                used += len(group)
+        finally:
+            if not self.urgent:
+                pacing.give_back(slots, used=used)
 
     def _on_time(self, slots: pacing.Slots, used: int, left: int) -> tuple[pacing.Slots, int]:
         """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones."""
         self._wait_for_hands()
-        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
-            pacing.give_back(slots, used=used)
-            slots, used = pacing.reserve(left, rate=self.rate, late=True), 0
+        if not self.urgent:
+            slots = pacing.yield_to_urgent(slots)
+            if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
+                pacing.give_back(slots, used=used)
+                slots, used = pacing.reserve(left, rate=self.rate, late=True), 0
         if slots.at(used) - time.monotonic() > LONGEST_WAIT:
             self.stop, self.held = "the next free slot is far ahead", True
             return slots, used
@@ -130,31 +179,40 @@ class _Delivery:
         """Start and hand over one group; False when nothing of it may be sent."""
         messages = self._made(group)
         started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
-        for index, mail in enumerate(group):
-            if mail.id in started:
-                # A copy of the context, so that the log line in the thread carries the task's id.
-                call = partial(copy_context().run, self._call, mail.id, messages[mail.id], slots, used + index)
-                self.flying.add(pool.submit(call))
+        going = [(used + index, mail.id) for index, mail in enumerate(group) if mail.id in started]
+        for begin in range(0, len(going), self.together):
+            parcel = going[begin : begin + self.together]
+            mine = [(mail_id, messages[mail_id]) for _, mail_id in parcel]
+            # A copy of the context, so that the log line in the thread carries the task's id.
+            call = partial(copy_context().run, self._call, mine, slots.at(parcel[0][0]), slots.interval)
+            self.flying.add(pool.submit(call))
         return bool(started) or not messages
 
-    def _call(self, mail_id: int, message: OutgoingMessage, slots: pacing.Slots, index: int) -> Settled:
+    def _call(self, parcel: list[tuple[int, OutgoingMessage]], moment: float, interval: float) -> list[Settled]:
         """One call at its slot, timed and logged. Runs in a thread of its own; never raises.
 
         The thread does the waiting, so that the next group can be started meanwhile.
         """
-        self._wait_for_slot(slots.at(index), slots.interval)
+        self._wait_for_slot(moment, interval, mails=len(parcel))
         began = time.monotonic()
-        outcome = self.transport.send(message)
+        outcomes = self._outcomes([message for _, message in parcel])
         ended = time.monotonic()
-        log_outcome(message, outcome, duration_ms=round((ended - began) * 1000))
-        return Settled(mail_id, outcome, ended)
+        duration = round((ended - began) * 1000)
+        for (_, message), outcome in zip(parcel, outcomes, strict=True):
+            log_outcome(message, outcome, duration_ms=duration)
+        return [Settled(mail_id, outcome, ended) for (mail_id, _), outcome in zip(parcel, outcomes, strict=True)]
 
-    def _wait_for_slot(self, moment: float, interval: float) -> None:
+    def _outcomes(self, messages: list[OutgoingMessage]) -> list[Outcome]:
+        if len(messages) == 1:
+            return [self.transport.send(messages[0])]
+        return self.transport.send_many(messages)
+
+    def _wait_for_slot(self, moment: float, interval: float, *, mails: int = 1) -> None:
         """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""
         time.sleep(max(0.0, moment - time.monotonic()))
         with self.one_by_one:
-            time.sleep(max(0.0, self.last_call + _SMALLEST_GAP * interval - time.monotonic()))
-            self.last_call = time.monotonic()
+            time.sleep(max(0.0, self.next_call - time.monotonic()))
+            self.next_call = time.monotonic() + _SMALLEST_GAP * interval * mails
 
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""
@@ -169,7 +227,7 @@ class _Delivery:
         return made
 
     def _wait_for_hands(self) -> None:
-        while len(self.flying) > self.hands - self.group_size:
+        while len(self.flying) > self.hands - self.calls_a_group:
             self._record_finished(timeout=1.0)
 
     def _record_until(self, moment: float) -> None:
@@ -186,18 +244,23 @@ class _Delivery:
     def _record_finished(self, *, timeout: float | None) -> None:
         done, self.flying = wait(self.flying, timeout=timeout, return_when=FIRST_COMPLETED)
         if done:
-            settled = [future.result() for future in done]
+            settled = [one for future in done for one in future.result()]
             self._heed(settled)
             self.ledger.record(settled)
 
     def _heed(self, settled: Iterable[Settled]) -> None:
         """Stop when an answer says that the next mail would fare no better."""
+        waits: list[Outcome] = []
         for one in settled:
             if one.outcome.verdict is Verdict.HALT:
                 self.stop = self.halted = one.outcome.error
             elif one.outcome.verdict is Verdict.WAIT:
-                self.stop = self.stop or one.outcome.error
-                pacing.hold(one.outcome.retry_after)
+                waits.append(one.outcome)
+        if waits:
+            self.stop = self.stop or waits[0].error
+            if any(outcome.throttled for outcome in waits):
+                pacing.slow_down()
+            pacing.hold(max(outcome.retry_after for outcome in waits))
 
 
 def log_outcome(message: OutgoingMessage, outcome: Outcome, *, duration_ms: int) -> None:

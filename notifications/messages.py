@@ -168,31 +168,46 @@ def _check_body(field: str, body: str) -> int:
 
 
 def _check_headers(headers: Pairs) -> None:
-    if len(headers) > MOST_HEADERS:
-        raise UnsendableMessage("headers", f"SES takes at most {MOST_HEADERS}")
-    seen: set[str] = set()
+    _check_header_names(tuple(name for name, _ in headers))
     for name, value in headers:
-        _check_header(name, value)
-        if name.lower() in seen:
+        if not _HEADER_VALUE.fullmatch(value) or len(name) + len(value) > LONGEST_LINE - len(": "):
+            raise UnsendableMessage("headers", f"the value of {name} must be one line of at most 995 printable ASCII characters")
+
+
+# Every mail of a kind has the same names.
+@lru_cache(maxsize=256)
+def _check_header_names(names: tuple[str, ...]) -> None:
+    if len(names) > MOST_HEADERS:
+        raise UnsendableMessage("headers", f"SES takes at most {MOST_HEADERS}")
+    for position, name in enumerate(names):
+        _check_header_name(name)
+        if name.lower() in (before.lower() for before in names[:position]):
             raise UnsendableMessage("headers", f"{name} is there twice")
-        seen.add(name.lower())
 
 
-def _check_header(name: str, value: str) -> None:
+def _check_header_name(name: str) -> None:
     if not _HEADER_NAME.fullmatch(name):
         raise UnsendableMessage("headers", f"{name[:126]!r} is not a header name: 1 to 126 printable ASCII characters, no colon")
     if name.lower() in _RESERVED:
         raise UnsendableMessage("headers", f"{name} is written by SES itself")
-    if not _HEADER_VALUE.fullmatch(value) or len(name) + len(value) > LONGEST_LINE - len(": "):
-        raise UnsendableMessage("headers", f"the value of {name} must be one line of at most 995 printable ASCII characters")
 
 
 def _check_tags(tags: Pairs) -> None:
-    if len(tags) > MOST_TAGS:
+    _check_tag_names(tuple(name for name, _ in tags))
+    for _, value in tags:
+        _check_tag_part(value)
+
+
+@lru_cache(maxsize=256)
+def _check_tag_names(names: tuple[str, ...]) -> None:
+    if len(names) > MOST_TAGS:
         raise UnsendableMessage("tags", f"at most {MOST_TAGS}")
-    names = [name for name, _ in tags]
     if len(set(names)) < len(names):
         raise UnsendableMessage("tags", "each name at most once")
-    for part in (part for tag in tags for part in tag):
-        if not _TAG.fullmatch(part):
-            raise UnsendableMessage("tags", f"{part[:256]!r} must be 1 to 256 letters, digits, '_' and '-'")
+    for name in names:
+        _check_tag_part(name)
+
+
+def _check_tag_part(part: str) -> None:
+    if not _TAG.fullmatch(part):
+        raise UnsendableMessage("tags", f"{part[:256]!r} must be 1 to 256 letters, digits, '_' and '-'")

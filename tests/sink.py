@@ -1,4 +1,4 @@
-"""A stand-in for SES on loopback: takes `SendEmail`, keeps every request, answers a message id."""
+"""A stand-in for SES on loopback: takes `SendEmail` and `SendBulkEmail`, keeps every request, answers message ids."""
 
 import json
 import threading
@@ -6,11 +6,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Sink:
-    """`requests` holds the accepted bodies in order; `answer` may return (status, error code, message) to refuse one."""
+    """`requests` holds the accepted bodies in order; `answer` may return (status, error code, message) to refuse one.
+
+    A bulk call's entries lie in `requests` one by one; `answer_entry` may return (status, error) for one. `account`
+    is what GetAccount says.
+    """
 
     def __init__(self):
         self.requests = []
+        self.bulk_calls = []
         self.answer = lambda _body: None
+        self.answer_entry = lambda _entry: None
+        self.account = {"SendingEnabled": True, "ProductionAccessEnabled": True}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -34,6 +41,16 @@ class Sink:
             self.requests.append(body)
             return f"0102-{len(self.requests)}"
 
+    def _accept_bulk(self, body):
+        with self._lock:
+            self.bulk_calls.append(body)
+        return {"BulkEmailEntryResults": [self._judge(entry) for entry in body["BulkEmailEntries"]]}
+
+    def _judge(self, entry):
+        if refusal := self.answer_entry(entry):
+            return dict(zip(("Status", "Error"), refusal, strict=True))
+        return {"Status": "SUCCESS", "MessageId": self._accept(entry)}
+
     def _handler(self):
         sink = self
 
@@ -48,8 +65,13 @@ class Sink:
                 if refusal := sink.answer(body):
                     status, code, message = refusal
                     self._reply(status, {"message": message}, {"x-amzn-ErrorType": code})
+                elif "BulkEmailEntries" in body:
+                    self._reply(200, sink._accept_bulk(body))
                 else:
                     self._reply(200, {"MessageId": sink._accept(body)})
+
+            def do_GET(self):
+                self._reply(200, sink.account)
 
             def _reply(self, status, body, headers=None):
                 data = json.dumps(body).encode()

@@ -1,8 +1,10 @@
-"""SES v2 `SendEmail`, one recipient a call, and what each of its answers means.
+"""SES v2: one mail by `SendEmail`, many by `SendBulkEmail`, and what each of its answers means.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 """
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -19,11 +21,13 @@ from botocore.exceptions import (
 )
 
 from notifications.messages import OutgoingMessage
-from notifications.transports.base import Outcome, Verdict
+from notifications.transports import ses_bulk
+from notifications.transports.base import Account, Outcome, Verdict
 
 _CONNECT_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0
-_MOST_CONNECTIONS = 64
+_ASKING_TIMEOUT = 5.0
+_MOST_CONNECTIONS = 128
 
 # Not accepted, and the next mail would not be either: configuration, credentials, account.
 _HALTING = {
@@ -52,19 +56,12 @@ class SesTransport:
     post a timed-out mail three times."""
 
     longest_call = _CONNECT_TIMEOUT + _READ_TIMEOUT
+    most_together = ses_bulk.MOST_ENTRIES
 
     def __init__(self, region: str) -> None:
-        self._client = boto3.session.Session().client(
-            "sesv2",
-            region_name=region,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 1},
-                connect_timeout=_CONNECT_TIMEOUT,
-                read_timeout=_READ_TIMEOUT,
-                tcp_keepalive=True,
-                max_pool_connections=_MOST_CONNECTIONS,
-            ),
-        )
+        self._region = region
+        # An OutgoingMessage is checked already, more strictly than boto3 would.
+        self._client = _client(region, read_timeout=_READ_TIMEOUT, parameter_validation=False)
 
     def send(self, message: OutgoingMessage) -> Outcome:
         """Hand one mail to SES. Never raises."""
@@ -75,6 +72,66 @@ class SesTransport:
             return judge(error)
         except Exception as error:
             return judge_failure(error)
+
+    def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
+        """Hand up to 50 mails to SES in one call; those that do not fit one go alone. Never raises."""
+        outcomes: dict[int, Outcome] = {}
+        for parcel in ses_bulk.parcels(messages):
+            together = [messages[index] for index in parcel]
+            outcomes |= zip(parcel, self._send_parcel(together), strict=True)
+        return [outcomes[index] for index in range(len(messages))]
+
+    def account(self) -> Account:
+        """The account's limits, by `GetAccount`. Raises what boto3 raises.
+
+        https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html
+        """
+        answer = self._asking.get_account()
+        quota = answer.get("SendQuota", {})
+        most = quota.get("Max24HourSend", -1.0)
+        return Account(
+            max_send_rate=quota.get("MaxSendRate", 0.0),
+            # -1 says that nothing limits the day.
+            max_24_hour_send=most if most >= 0 else None,
+            sent_last_24_hours=quota.get("SentLast24Hours", 0.0),
+            sending_enabled=answer.get("SendingEnabled", True),
+            in_sandbox=not answer.get("ProductionAccessEnabled", True),
+        )
+
+    @cached_property
+    def _asking(self) -> Any:
+        # A question may not hold up a chunk for as long as a mail may take.
+        return _client(self._region, read_timeout=_ASKING_TIMEOUT)
+
+    def _send_parcel(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
+        if len(messages) == 1:
+            return [self.send(messages[0])]
+        try:
+            answer = self._client.send_bulk_email(**ses_bulk.request_for(messages))
+            return ses_bulk.judge_entries(answer["BulkEmailEntryResults"], count=len(messages))
+        except ClientError as error:
+            outcome = judge(error)
+        except Exception as error:
+            outcome = judge_failure(error)
+        if outcome.verdict is Verdict.REFUSED:
+            # One bad mail has a whole call refused, and nothing of it was accepted: each gets an answer of its own.
+            return [self.send(message) for message in messages]
+        return [outcome] * len(messages)
+
+
+def _client(region: str, *, read_timeout: float, parameter_validation: bool = True) -> Any:
+    return boto3.session.Session().client(
+        "sesv2",
+        region_name=region,
+        config=Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=_CONNECT_TIMEOUT,
+            read_timeout=read_timeout,
+            tcp_keepalive=True,
+            max_pool_connections=_MOST_CONNECTIONS,
+            parameter_validation=parameter_validation,
+        ),
+    )
 
 
 def request_for(message: OutgoingMessage) -> dict[str, Any]:
@@ -110,7 +167,7 @@ def judge(error: ClientError) -> Outcome:
     if "daily message quota" in detail.lower():
         return Outcome(Verdict.HALT, error=_HALTING["LimitExceededException"])
     if code in _THROTTLING or status == 429:
-        return Outcome(Verdict.WAIT, error=said, retry_after=1.0)
+        return Outcome(Verdict.WAIT, error=said, retry_after=1.0, throttled=True)
     if code in _HALTING:
         return Outcome(Verdict.HALT, error=f"{_HALTING[code]} ({said})")
     if code == "MessageRejected" and "not verified" in detail.lower():

@@ -131,6 +131,71 @@ def test_a_transport_that_answers_slowly_does_not_lower_the_pace():
     assert len(ledger.outcomes) == 20
 
 
+@pytest.mark.parametrize(("rate", "together"), [(5, 1), (399, 1), (400, 10), (1000, 25), (2000, 50), (100_000, 50)])
+def test_mails_share_a_call_when_the_rate_is_worth_it(rate, together):
+    assert delivering.mails_together(MemoryTransport(most_together=50), rate) == together
+
+
+def test_a_transport_that_takes_one_mail_a_call_gets_one():
+    assert delivering.mails_together(MemoryTransport(), 100_000) == 1
+
+
+def test_at_a_high_rate_every_mail_is_sent_once_in_few_calls():
+    ledger, transport = FakeLedger(), MemoryTransport(most_together=50)
+
+    delivering.deliver(mails(1000), ledger=ledger, transport=transport, rate=20_000)
+
+    assert len({m.to for m in transport.sent}) == len(transport.sent) == len(ledger.outcomes) == 1000
+    assert len(transport.calls) == 20
+
+
+def test_the_outcomes_of_a_shared_call_belong_to_their_mails():
+    refused = Outcome(Verdict.REFUSED, error="bad")
+    transport = MemoryTransport(lambda m: refused if m.to == "p7@example.com" else Outcome(Verdict.ACCEPTED), most_together=50)
+    ledger = FakeLedger()
+
+    delivering.deliver(mails(50), ledger=ledger, transport=transport, rate=20_000)
+
+    assert [id_ for id_, outcome in ledger.outcomes.items() if outcome.verdict is Verdict.REFUSED] == [7]
+
+
+def test_further_mails_are_fetched_until_there_are_none():
+    chunks = [mails(3), [delivering.Mail(9, lambda: message("nine@example.com"))], []]
+    ledger = FakeLedger()
+
+    delivering.deliver(chunks.pop(0), ledger=ledger, transport=MemoryTransport(), rate=1000, more=lambda: chunks.pop(0))
+
+    assert sorted(ledger.outcomes) == [0, 1, 2, 9]
+
+
+def test_nothing_is_fetched_after_a_stop():
+    def more():
+        raise AssertionError
+
+    ledger = FakeLedger(allowed=set())
+
+    delivering.deliver(mails(3), ledger=ledger, transport=MemoryTransport(), rate=1000, more=more)
+
+
+def test_an_urgent_mail_goes_ahead_of_reserved_slots():
+    pacing.reserve(1000, rate=5)
+    ledger = FakeLedger()
+
+    report = delivering.deliver(mails(1), ledger=ledger, transport=MemoryTransport(), rate=5, urgent=True)
+
+    assert not report.held
+    assert ledger.outcomes[0].verdict is Verdict.ACCEPTED
+
+
+def test_a_rate_throttle_lowers_the_pace_and_other_troubles_do_not(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    for throttled in (False, True):
+        answer = Outcome(Verdict.WAIT, error="later", throttled=throttled)
+        delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(lambda _m, a=answer: a), rate=40)
+
+        assert (pacing.allowed_rate() < 30) is throttled
+
+
 class FakeTime:
     """A clock that only sleeping moves."""
 
