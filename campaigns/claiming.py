@@ -49,7 +49,7 @@ RETURNING s.id, s.email, skip, first_name, last_name, company, attributes, unsub
 
 _START = """
 UPDATE email_sends s
-   SET call_started_at = clock_timestamp(), lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+   SET call_started_at = clock_timestamp()
   FROM email_campaigns c
  WHERE s.id = ANY(%(ids)s) AND s.claimed_by = %(slice)s AND s.call_started_at IS NULL
    AND s.sent_at IS NULL AND s.lease_until > clock_timestamp()
@@ -58,8 +58,6 @@ UPDATE email_sends s
    AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = s.email)
 RETURNING s.id
 """
-
-_SEEN = "UPDATE email_campaigns SET loop_seen_at = clock_timestamp() WHERE id = %(campaign)s"
 
 # An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
 # other answer counts only while the row is still this worker's.
@@ -88,9 +86,14 @@ UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
  WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
 """
 
+# The lease is left alone when the call starts, so that the update stays on its page: a started call has
+# `call_lease` seconds from its start, and all that are leased are few.
 _RECLAIM = """
 WITH expired AS (
-    SELECT id FROM email_sends WHERE lease_until < clock_timestamp() ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id FROM email_sends
+     WHERE lease_until < clock_timestamp()
+       AND (call_started_at IS NULL OR call_started_at < clock_timestamp() - %(call_lease)s * interval '1 second')
+     ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE email_sends s
    SET unknown_at = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN unknown_at ELSE clock_timestamp() END,
@@ -101,6 +104,8 @@ RETURNING s.status
 """
 
 _PATIENCE = 30.0
+# What `safeguards` wants to look at: a list may be burning, or mails may be lost to SES' silence.
+_TROUBLE = frozenset({Verdict.REFUSED, Verdict.UNKNOWN})
 _LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
 
 
@@ -137,22 +142,33 @@ def claim(campaign_id: int, *, slice_id: UUID, limit: int, lease: float) -> tupl
 
 
 class CampaignLedger:
-    """The rows that one slice of a campaign has claimed; `call_lease` seconds outlast any call."""
+    """The rows that one slice of a campaign has claimed. `sign_of_life` is called now and then while it sends."""
 
-    def __init__(self, campaign_id: int, *, slice_id: UUID, call_lease: float) -> None:
-        self.campaign_id, self.slice_id, self.call_lease = campaign_id, slice_id, call_lease
+    def __init__(self, campaign_id: int, *, slice_id: UUID, sign_of_life: Callable[[], None] = lambda: None) -> None:
+        self.campaign_id, self.slice_id, self.sign_of_life = campaign_id, slice_id, sign_of_life
+        self.trouble = False
         self._last_sign = 0.0
+        self._waiting: set[int] = set()
+
+    def claim(self, *, limit: int, lease: float) -> tuple[list[Claimed], int]:
+        """Claim for this slice: see `claim`."""
+        claimed, skipped = claim(self.campaign_id, slice_id=self.slice_id, limit=limit, lease=lease)
+        self._waiting |= {row.id for row in claimed}
+        return claimed, skipped
 
     def start(self, ids: list[int]) -> set[int]:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
         self._give_sign_of_life()
         with connection.cursor() as cursor:
-            cursor.execute(_START, {"ids": ids, "slice": self.slice_id, "lease": self.call_lease})
-            return {id_ for (id_,) in cursor.fetchall()}
+            cursor.execute(_START, {"ids": ids, "slice": self.slice_id})
+            started = {id_ for (id_,) in cursor.fetchall()}
+        self._waiting -= started
+        return started
 
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
         now = time.monotonic()
+        self.trouble |= any(one.outcome.verdict in _TROUBLE for one in settled)
         # In one order, so that an event batch about the same rows cannot deadlock with this.
         settled = sorted(settled, key=lambda one: one.id)
         columns: dict[str, Any] = {
@@ -168,13 +184,13 @@ class CampaignLedger:
     def _give_sign_of_life(self) -> None:
         if time.monotonic() - self._last_sign > 1:
             self._last_sign = time.monotonic()
-            with connection.cursor() as cursor:
-                cursor.execute(_SEEN, {"campaign": self.campaign_id})
+            self.sign_of_life()
 
-    def release(self, ids: Sequence[int]) -> None:
+    def release(self) -> None:
         """Return claims whose call was not started to waiting."""
-        with connection.cursor() as cursor:
-            cursor.execute(_RELEASE, {"ids": list(ids), "slice": self.slice_id})
+        if self._waiting:
+            with connection.cursor() as cursor:
+                cursor.execute(_RELEASE, {"ids": sorted(self._waiting), "slice": self.slice_id})
 
 
 def _store_outcomes(values: dict[str, Any], message_ids: list[str]) -> None:
@@ -207,9 +223,12 @@ def release_all(campaign_id: int) -> None:
         cursor.execute(_RELEASE_ALL, {"campaign": campaign_id})
 
 
-def reclaim_expired() -> dict[str, int]:
-    """End the leases that ran out: not started → waiting, started → unknown. Returns counts by status."""
+def reclaim_expired(*, call_lease: float) -> dict[str, int]:
+    """End the leases that ran out: not started → waiting, started `call_lease` seconds ago → unknown. Returns counts by status.
+
+    `call_lease` outlasts any call, or an answer might come for a row that is unknown already.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_RECLAIM, {"why": _LOST_DURING_CALL})
+        cursor.execute(_RECLAIM, {"why": _LOST_DURING_CALL, "call_lease": call_lease})
         statuses = [status for (status,) in cursor.fetchall()]
     return {status: statuses.count(status) for status in set(statuses)}

@@ -1,8 +1,9 @@
-"""One chunk of a campaign: enrol, claim, send at the reserved pace, record, and say whether there is more."""
+"""A turn of a campaign's loop: enrol, then chunk after chunk claim, send at the reserved pace and record."""
 
 import math
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,44 +13,54 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from campaigns import claiming, composing, enrolling, lifecycle
+from campaigns import claiming, composing, enrolling, lanes, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
-from notifications import delivering
+from notifications import delivering, pacing, quota
+from notifications.delivering import Mail
 from notifications.transports.base import Transport
 
 log = structlog.get_logger("campaigns")
 
-# A chunk is short, so that a redelivered task is harmless and other campaigns get their turn.
+# A turn is short, so that a redelivered task is harmless and other campaigns get theirs.
 CHUNK_SECONDS = 5.0
 # A claim must outlast the wait for its slot and the chunk; a call's lease the longest call.
 CLAIM_LEASE = CHUNK_SECONDS + delivering.LONGEST_WAIT + 12.0
 _CALL_MARGIN = 15.0
 _ENROL_SECONDS = 5.0
-_SHORTEST_CHUNK_SECONDS = 1.0
+_SHORTEST_TURN = 1.0
+# What is left of a turn then is not worth another chunk.
+_TOO_SHORT = 0.5
 _DAILY_LIMIT = 0x5E5_0002  # the key of an advisory lock
+
+Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a chunk leaves: whether another should follow, and the ticket for it."""
+    """What a turn leaves: whether another should follow, and the ticket for it."""
 
     more: bool
     generation: int = 0
 
 
-def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock: Callable[[], datetime]) -> Chunk:
-    """Send the next chunk of a campaign, if this ticket is still good.
+def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock: Clock, lane: int = 0) -> Chunk:
+    """Take the next turn of a campaign's loop, or of a lane beside it, if this ticket is still good.
 
-    At most CAMPAIGN_CHUNK_SIZE recipients and about five seconds of send slots. Finishes the campaign
-    when its ledger is settled, and pauses it when SES says that a person must act.
+    A turn sends for about five seconds: one chunk at a slow rate, several of at most CAMPAIGN_CHUNK_SIZE
+    recipients at a fast one. The campaign's own loop finishes it when its ledger is settled; either pauses it
+    when SES says that a person must act.
     """
+    if lane:
+        return _turn_of_lane(campaign_id, lane, generation, transport=transport, clock=clock)
     ticket = lifecycle.use_ticket(campaign_id, generation, now=clock())
     if ticket is None:
         return Chunk(more=False)
 
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
-    campaign = Campaign.objects.get(pk=campaign_id)
-    busy = _send_some(campaign, transport, now=clock())
+    quota.refresh(transport, now=clock())
+    turn = _Turn(campaign_id, transport, clock, partial(lifecycle.give_sign_of_life, campaign_id))
+    lanes.wake_resting(campaign_id, loops=turn.loops, now=clock())
+    busy = turn.run()
     if lifecycle.finish_campaign(campaign_id, now=clock()):
         return Chunk(more=False)
     if busy or not enrolled:
@@ -59,56 +70,123 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
     return Chunk(more=False)
 
 
-def chunk_size(*, rate: float, sending_campaigns: int) -> int:
-    """How many recipients one chunk takes: a few seconds' worth, shared among the sending campaigns."""
-    # Not shorter: tasks would then start more often than their rate limit lets them.
-    seconds = max(_SHORTEST_CHUNK_SECONDS, CHUNK_SECONDS / max(1, sending_campaigns))
-    return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * seconds)))
+def requeue(campaign_id: int, chunk: Chunk, *, lane: int = 0) -> None:
+    """Let the next turn follow, when there is one."""
+    if chunk.more and lane:
+        lanes.wake(campaign_id, chunk.generation, lane)
+    elif chunk.more:
+        lifecycle.wake(campaign_id, chunk.generation)
+
+
+def call_lease(transport: Transport) -> float:
+    """Seconds after the start of a call when it has certainly ended, and its outcome was stored if anybody could."""
+    return transport.longest_call + _CALL_MARGIN
+
+
+def chunk_size(*, rate: float, loops: int) -> int:
+    """How many recipients one chunk takes: a turn's worth, shared among all loops of all campaigns."""
+    return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * _turn_seconds(loops))))
 
 
 def left_today(limit: int, *, now: datetime) -> int:
     """How many outreach mails a limit still allows in the 24 hours that end now, claimed ones deducted."""
-    called = EmailSend.objects.filter(call_started_at__gt=now - timedelta(hours=24)).count()
-    claimed = EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
-    return max(0, limit - called - claimed)
+    return max(0, limit - _sent_since(now - timedelta(hours=24)))
 
 
-@transaction.atomic
-def _claim(campaign: Campaign, *, slice_id: uuid.UUID, limit: int, now: datetime) -> tuple[list[claiming.Claimed], int]:
-    """Claim up to `limit` rows, within the daily limit when there is one."""
-    if settings.CAMPAIGN_DAILY_LIMIT is not None:
-        with connection.cursor() as cursor:
-            # Counting and claiming are one step, or two workers would both take what is left.
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DAILY_LIMIT])
-        limit = min(limit, left_today(settings.CAMPAIGN_DAILY_LIMIT, now=now))
-    if not limit:
-        # The sweep asks again every few seconds; the oldest of today's mails makes room.
-        log.info("daily_limit_reached", campaign_id=campaign.pk)
-        return [], 0
-    return claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=CLAIM_LEASE)
+def _turn_of_lane(campaign_id: int, lane: int, generation: int, *, transport: Transport, clock: Clock) -> Chunk:
+    ticket = lanes.use_ticket(campaign_id, lane, generation, now=clock())
+    if ticket is None:
+        return Chunk(more=False)
+    turn = _Turn(campaign_id, transport, clock, partial(lanes.give_sign_of_life, campaign_id, lane))
+    if lane < turn.loops and turn.run():
+        return Chunk(more=True, generation=ticket)
+    lanes.rest(campaign_id, lane, ticket)
+    # The loop may have found this lane's last mails still in flight.
+    lifecycle.finish_campaign(campaign_id, now=clock())
+    return Chunk(more=False)
 
 
-def _send_some(campaign: Campaign, transport: Transport, *, now: datetime) -> bool:
-    """Claim and send; returns whether it is worth coming back at once."""
-    rate = settings.SES_MAX_SEND_RATE
-    sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
-    slice_id = uuid.uuid4()
-    limit = chunk_size(rate=rate, sending_campaigns=sending)
-    claimed, skipped = _claim(campaign, slice_id=slice_id, limit=limit, now=now)
-    if not claimed:
-        return skipped > 0
+def _turn_seconds(loops: int) -> float:
+    # Not shorter: tasks would then start more often than their rate limit lets them.
+    return max(_SHORTEST_TURN, CHUNK_SECONDS / max(1, loops))
 
-    ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=transport.longest_call + _CALL_MARGIN)
-    # Only now: claims that outlived a pause are void, so these words are the ones that were resumed with.
-    campaign.refresh_from_db()
-    compose = composing.composer(campaign)
-    mails = [delivering.Mail(row.id, partial(compose, row)) for row in claimed]
-    try:
-        report = delivering.deliver(mails, ledger=ledger, transport=transport, rate=rate)
-    finally:
-        ledger.release([row.id for row in claimed])
-    if report.halted:
+
+def _sent_since(moment: datetime) -> int:
+    """Calls that started after a moment, and claims that are about to."""
+    called = EmailSend.objects.filter(call_started_at__gt=moment).count()
+    return called + EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
+
+
+class _Turn:
+    """Some seconds of one loop: chunks are claimed while the calls of the one before are in flight."""
+
+    def __init__(self, campaign_id: int, transport: Transport, clock: Clock, sign_of_life: Callable[[], None]) -> None:
+        self.transport, self.clock = transport, clock
+        self.campaign = Campaign.objects.get(pk=campaign_id)
+        self.rate = pacing.allowed_rate()
+        sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
+        self.loops = lanes.loops_for(self.rate, sending_campaigns=sending)
+        # A lane has as long a turn as a loop: only campaigns divide the time.
+        self.all_loops = self.loops * max(1, sending)
+        self.until = time.monotonic() + _turn_seconds(sending)
+        self.ledger = claiming.CampaignLedger(campaign_id, slice_id=uuid.uuid4(), sign_of_life=sign_of_life)
+        self.skipped = False
+
+    def run(self) -> bool:
+        """Claim and send; returns whether it is worth coming back at once."""
+        try:
+            mails = self._next_chunk()
+            if not mails:
+                return self.skipped
+            report = delivering.deliver(
+                mails, ledger=self.ledger, transport=self.transport, rate=self.rate, more=self._chunk_in_time
+            )
+        finally:
+            self.ledger.release()
+        if report.halted:
+            self._pause(report.halted)
+        return not report.halted and not report.held
+
+    def _chunk_in_time(self) -> Sequence[Mail]:
+        return self._next_chunk() if self.until - time.monotonic() > _TOO_SHORT else ()
+
+    def _next_chunk(self) -> Sequence[Mail]:
+        """The next claimed rows and how to make their mails."""
+        claimed, skipped = self._claim(chunk_size(rate=self.rate, loops=self.all_loops))
+        self.skipped |= skipped > 0
+        if not claimed:
+            return ()
+        # Only now: claims that outlived a pause are void, so these words are the ones that were resumed with.
+        self.campaign.refresh_from_db()
+        compose = composing.composer(self.campaign)
+        return [Mail(row.id, partial(compose, row)) for row in claimed]
+
+    @transaction.atomic
+    def _claim(self, limit: int) -> tuple[list[claiming.Claimed], int]:
+        """Claim up to `limit` rows, within the daily limit and the account's quota when there are any."""
+        limit = min([limit, *self._limits()])
+        if not limit:
+            # The sweep asks again every few seconds; the oldest of today's mails makes room.
+            log.info("daily_limit_reached", campaign_id=self.campaign.pk)
+            return [], 0
+        return self.ledger.claim(limit=limit, lease=CLAIM_LEASE)
+
+    def _limits(self) -> list[int]:
+        limits: list[int] = []
+        if settings.CAMPAIGN_DAILY_LIMIT is not None:
+            _one_at_a_time()
+            limits.append(left_today(settings.CAMPAIGN_DAILY_LIMIT, now=self.clock()))
+        if (left := quota.left_for_outreach(sent_since=_sent_since)) is not None:
+            limits.append(left)
+        return limits
+
+    def _pause(self, reason: str) -> None:
         # Somebody may have paused or finished it in the same moment; then it is still already.
         with suppress(lifecycle.WrongStatus):
-            lifecycle.pause_campaign(campaign, by="SES", reason=report.halted)
-    return not report.halted and not report.held
+            lifecycle.pause_campaign(self.campaign, by="SES", reason=reason)
+
+
+def _one_at_a_time() -> None:
+    """Counting and claiming are one step, or two workers would both take what is left."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DAILY_LIMIT])

@@ -20,6 +20,10 @@ log = structlog.get_logger("campaigns")
 
 # A loop gives a sign of life every second while it sends; enrolling a batch or a slow call takes longer.
 SILENT_AFTER = timedelta(seconds=15)
+# A campaign's next task stands in line behind those of the others: every chunk before it takes a second or more.
+_TURN_OF_ANOTHER = timedelta(seconds=2)
+# Two starts within this time share one task: Celery's rate limit would hold up a storm of void ones.
+_JUST_WOKEN = timedelta(seconds=2)
 
 _MAY_BECOME = {
     CampaignStatus.DRAFT: {CampaignStatus.PAUSED},
@@ -67,8 +71,12 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     if before.started_at is None:
         stamps["started_at"] = now
     # A second loop beside a living one would only take its ticket away.
-    if wakes := not _loop_lives(before, now):
-        stamps["loop_seen_at"] = now
+    wakes = not _loop_lives(before, now) and not _just_woken(before, now)
+    if wakes:
+        stamps |= {"loop_seen_at": now, "woken_at": now}
+    elif before.status != CampaignStatus.SENDING:
+        # The sweep wakes it in a few seconds, once, however often it is paused and resumed meanwhile.
+        stamps["loop_seen_at"] = None
     _move(campaign, CampaignStatus.SENDING, **stamps)
     # The first people at once, so that the answer can already say how many are planned.
     enrolling.enrol_batch(campaign.pk)
@@ -123,6 +131,11 @@ def use_ticket(campaign_id: int, generation: int, *, now: datetime) -> int | Non
     return generation + 1 if used else None
 
 
+def give_sign_of_life(campaign_id: int) -> None:
+    """Say that this campaign's loop lives."""
+    Campaign.objects.filter(pk=campaign_id).update(loop_seen_at=Now())
+
+
 def rest(campaign_id: int, generation: int) -> None:
     """Say that this loop ends with work left that it cannot do now: the next sweep looks again."""
     Campaign.objects.filter(pk=campaign_id, generation=generation).update(loop_seen_at=None)
@@ -137,11 +150,13 @@ def wake_silent_campaigns(*, now: datetime) -> int:
 
 
 def _wake_if_quiet(campaigns: QuerySet[Campaign], *, now: datetime) -> int:
-    quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER)
+    sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
+    quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER - sending * _TURN_OF_ANOTHER)
     silent = campaigns.filter(quiet, status=CampaignStatus.SENDING)
     woken = 0
     for campaign_id, generation in silent.values_list("pk", "generation"):
-        moved = silent.filter(pk=campaign_id, generation=generation).update(generation=generation + 1, loop_seen_at=now)
+        ticket = {"generation": generation + 1, "loop_seen_at": now, "woken_at": now}
+        moved = silent.filter(pk=campaign_id, generation=generation).update(**ticket)
         if moved and wake(campaign_id, generation + 1):
             woken += 1
     return woken
@@ -162,6 +177,10 @@ def continue_campaign(campaign: Campaign, *, now: datetime) -> None:
 def _loop_lives(campaign: Campaign, now: datetime) -> bool:
     seen = campaign.loop_seen_at
     return campaign.status == CampaignStatus.SENDING and seen is not None and now - seen < SILENT_AFTER
+
+
+def _just_woken(campaign: Campaign, now: datetime) -> bool:
+    return campaign.woken_at is not None and now - campaign.woken_at < _JUST_WOKEN
 
 
 def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:

@@ -8,19 +8,19 @@ from notifications import transports
 
 
 @shared_task(ignore_result=True, rate_limit="5/s")
-def send_chunk(campaign_id: int, generation: int) -> None:
-    """Send one chunk and requeue itself until the campaign is done.
+def send_chunk(campaign_id: int, generation: int, lane: int = 0) -> None:
+    """Send for a few seconds and requeue itself until the campaign is done.
 
     The rate limit is the outer guard that the mission names; the pace of mails is kept by
     `notifications.pacing`, because Celery's limit holds per worker only.
     """
-    chunk = dispatching.send_chunk(campaign_id, generation, transport=transports.configured(), clock=timezone.now)
-    if chunk.more:
-        lifecycle.wake(campaign_id, chunk.generation)
+    transport = transports.configured()
+    chunk = dispatching.send_chunk(campaign_id, generation, transport=transport, clock=timezone.now, lane=lane)
+    dispatching.requeue(campaign_id, chunk, lane=lane)
 
 
 @shared_task(ignore_result=True)
 def wake_silent_campaigns() -> None:
     """Beat's sweep: end dead leases, and wake every campaign whose loop is silent."""
-    claiming.reclaim_expired()
+    claiming.reclaim_expired(call_lease=dispatching.call_lease(transports.configured()))
     lifecycle.wake_silent_campaigns(now=timezone.now())

@@ -42,6 +42,19 @@ def broker_url(redis_url: str) -> str:
     return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
 
 
+def broker_options(url: str) -> dict[str, Any]:
+    """Celery's transport options for a broker: Redis, SQS, or RabbitMQ, which has none of these.
+
+    Redis may be frozen, not only down: without time-outs a request would hang in .delay(). A task lives for
+    seconds, so one that is not acknowledged within an hour is lost, and its redelivery harmless.
+    """
+    if url.startswith("sqs://"):
+        return {"visibility_timeout": 3600, "wait_time_seconds": 20}
+    if url.startswith(("amqp://", "amqps://", "pyamqp://")):
+        return {}
+    return {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+
+
 def database_settings(url: str) -> dict[str, Any]:
     """Django's settings for a postgres:// address; empty for an empty one."""
     if not url:

@@ -1,6 +1,7 @@
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -16,9 +17,18 @@ pytestmark = pytest.mark.django_db
 
 
 def claim(campaign, limit=100, lease=60.0):
-    slice_id = uuid.uuid4()
-    rows, skipped = claiming.claim(campaign.pk, slice_id=slice_id, limit=limit, lease=lease)
-    return rows, skipped, claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=60.0)
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=uuid.uuid4())
+    rows, skipped = ledger.claim(limit=limit, lease=lease)
+    return rows, skipped, ledger
+
+
+def reclaim(call_lease=60.0):
+    return claiming.reclaim_expired(call_lease=call_lease)
+
+
+def lose_worker():
+    """Let every lease end."""
+    EmailSend.objects.filter(lease_until__isnull=False).update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 def record(ledger, row, verdict, **fields):
@@ -119,7 +129,7 @@ def test_a_worker_whose_lease_ended_may_not_call():
 def test_a_worker_may_not_call_for_rows_that_another_has_claimed():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, sleeper = claim(campaign, lease=-1.0)
-    claiming.reclaim_expired()
+    reclaim()
     _, _, _other = claim(campaign)
 
     assert sleeper.start([rows[0].id]) == set()
@@ -137,17 +147,26 @@ def test_a_lease_that_ends_before_the_call_goes_back_to_waiting():
     campaign = CampaignFactory(sending=True, waiting=1)
     claim(campaign, lease=-1.0)
 
-    assert claiming.reclaim_expired() == {"queued": 1}
+    assert reclaim() == {"queued": 1}
 
 
 def test_a_lease_that_ends_after_the_call_started_is_unknown_and_never_claimed_again():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, ledger = claim(campaign)
-    ledger.call_lease = -1.0
     ledger.start([rows[0].id])
+    lose_worker()
 
-    assert claiming.reclaim_expired() == {"unknown": 1}
+    assert reclaim(call_lease=0) == {"unknown": 1}
     assert claim(campaign)[0] == []
+
+
+def test_a_call_that_may_still_be_answered_is_not_unknown_yet():
+    campaign = CampaignFactory(sending=True, waiting=1)
+    rows, _, ledger = claim(campaign)
+    ledger.start([rows[0].id])
+    lose_worker()
+
+    assert reclaim(call_lease=60) == {}
 
 
 @pytest.mark.parametrize(
@@ -175,9 +194,9 @@ def test_an_outcome_settles_the_row(verdict, status):
 def test_an_acceptance_that_comes_late_settles_an_unknown_row():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, ledger = claim(campaign)
-    ledger.call_lease = -1.0
     ledger.start([rows[0].id])
-    claiming.reclaim_expired()
+    lose_worker()
+    reclaim(call_lease=0)
 
     record(ledger, rows[0], Verdict.ACCEPTED, message_id="m-1")
 
@@ -186,7 +205,7 @@ def test_an_acceptance_that_comes_late_settles_an_unknown_row():
 
 def test_a_late_acceptance_never_overwrites_a_message_id():
     send = EmailSendFactory(campaign=CampaignFactory(sending=True), accepted=True, message_id="m-first")
-    ledger = claiming.CampaignLedger(send.campaign_id, slice_id=uuid.uuid4(), call_lease=60.0)
+    ledger = claiming.CampaignLedger(send.campaign_id, slice_id=uuid.uuid4())
 
     record(ledger, send, Verdict.ACCEPTED, message_id="m-second")
 
@@ -197,7 +216,7 @@ def test_a_late_acceptance_never_overwrites_a_message_id():
 def test_a_late_refusal_of_a_row_that_is_no_longer_ours_changes_nothing():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, sleeper = claim(campaign, lease=-1.0)
-    claiming.reclaim_expired()
+    reclaim()
     claim(campaign)
 
     record(sleeper, rows[0], Verdict.REFUSED, error="too late")
@@ -210,7 +229,7 @@ def test_released_claims_wait_again_but_started_calls_do_not():
     rows, _, ledger = claim(campaign)
     ledger.start([rows[0].id])
 
-    ledger.release([row.id for row in rows])
+    ledger.release()
 
     statuses = dict(EmailSend.objects.values_list("pk", "status"))
     assert (statuses[rows[0].id], statuses[rows[1].id]) == ("sending", "queued")

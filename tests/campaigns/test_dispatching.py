@@ -171,7 +171,7 @@ def test_mails_that_are_claimed_elsewhere_count_towards_the_daily_limit(now):
 
 
 @pytest.mark.parametrize(
-    ("rate", "campaigns", "size"),
+    ("rate", "loops", "size"),
     [
         (5, 1, 25),  # five seconds' worth
         (5, 5, 5),  # shared fairly
@@ -180,5 +180,5 @@ def test_mails_that_are_claimed_elsewhere_count_towards_the_daily_limit(now):
         (5000, 1, 1000),  # CAMPAIGN_CHUNK_SIZE
     ],
 )
-def test_a_chunk_lasts_a_few_seconds(rate, campaigns, size):
-    assert dispatching.chunk_size(rate=rate, sending_campaigns=campaigns) == size
+def test_a_chunk_lasts_a_few_seconds(rate, loops, size):
+    assert dispatching.chunk_size(rate=rate, loops=loops) == size

@@ -130,6 +130,27 @@ def test_a_loop_that_rests_is_woken_at_the_next_sweep(now, published):
     assert lifecycle.wake_silent_campaigns(now=now) == 1
 
 
+def test_pausing_and_resuming_again_and_again_publishes_one_task(now, published, django_capture_on_commit_callbacks):
+    campaign = CampaignFactory(paused=True, loop_seen_at=now - timedelta(minutes=1))
+
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(10):
+            lifecycle.start_campaign(campaign, by="ada", now=now)
+            lifecycle.pause_campaign(campaign, by="ada")
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert len(published) == 1
+    assert lifecycle.wake_silent_campaigns(now=now) == 1
+
+
+def test_a_loop_that_waits_for_its_turn_behind_many_campaigns_keeps_its_ticket(now, published):
+    for _ in range(20):
+        CampaignFactory(sending=True, loop_seen_at=now - timedelta(seconds=30))
+
+    assert lifecycle.wake_silent_campaigns(now=now) == 0
+    assert lifecycle.wake_silent_campaigns(now=now + timedelta(seconds=60)) == 20
+
+
 def test_many_sweeps_at_once_wake_a_campaign_once(now, published):
     CampaignFactory(sending=True, loop_seen_at=now - timedelta(minutes=1))
 
@@ -158,7 +179,7 @@ def test_pausing_takes_claims_away_so_that_old_words_cannot_leave(now):
     lifecycle.pause_campaign(campaign, by="ada")
     lifecycle.start_campaign(campaign, by="ada", now=now)
 
-    ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id, call_lease=60)
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=slice_id)
 
     assert ledger.start([row.id for row in rows]) == set()
 
