@@ -1,0 +1,48 @@
+"""One worker of the sending benchmark: `python -m tests.bench.worker CAMPAIGN MAILS LANE`, then a line on standard input.
+
+Takes turns until the campaign has sent so many, and reports on standard error: seconds, CPU seconds, memory in KB.
+"""
+
+import os
+import resource
+import sys
+import time
+
+
+def main():
+    os.environ["DJANGO_SETTINGS_MODULE"] = "outreach.settings"
+    import django
+
+    django.setup()
+    from campaigns.models import Campaign
+    from notifications import transports
+
+    campaign_id, mails, lane = map(int, sys.argv[1:])
+    campaign, transport = Campaign.objects.get(pk=campaign_id), transports.configured()
+    print("ready", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    began, cpu = time.perf_counter(), time.process_time()
+    while campaign.sends.filter(sent_at__isnull=True).exists() and take_turn(campaign, lane, transport):
+        if campaign.sends.filter(sent_at__isnull=False).count() >= mails:
+            break
+    used = time.process_time() - cpu
+    print(time.perf_counter() - began, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+
+
+def take_turn(campaign, lane, transport):
+    from django.utils import timezone
+
+    from campaigns import dispatching
+    from campaigns.models import CampaignLane
+
+    if lane:
+        row, _ = CampaignLane.objects.get_or_create(campaign=campaign, number=lane)
+        generation = row.generation
+    else:
+        campaign.refresh_from_db()
+        generation = campaign.generation
+    return dispatching.send_chunk(campaign.pk, generation, transport=transport, clock=timezone.now, lane=lane).more
+
+
+if __name__ == "__main__":
+    main()
