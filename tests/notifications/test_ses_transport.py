@@ -14,7 +14,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from notifications.messages import OutgoingMessage, message_tags, outreach_headers
-from notifications.transports import ses
+from notifications.transports import ses_answers
 from notifications.transports.base import Verdict
 from notifications.transports.ses import SesTransport
 
@@ -111,7 +111,7 @@ def test_no_call_is_ever_repeated_by_the_client(transport, monkeypatch):
 def test_an_error_answer_is_judged(code, status, text, verdict):
     error = ClientError({"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}, "SendEmail")
 
-    assert ses.judge(error).verdict is verdict
+    assert ses_answers.judge(error).verdict is verdict
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_an_error_answer_is_judged(code, status, text, verdict):
     ],
 )
 def test_a_call_without_an_answer_is_judged(error, verdict):
-    assert ses.judge_failure(error).verdict is verdict
+    assert ses_answers.judge_failure(error).verdict is verdict
