@@ -19,12 +19,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The answer about one mail; `error` is for people, `retry_after` in seconds."""
+    """The answer about one mail; `error` is for people, `retry_after` in seconds.
+
+    `throttled` says that the mail waits because we were too fast: the pace should fall. Without it a mail
+    waits because SES was out of reach, which no pace mends.
+    """
 
     verdict: Verdict
     message_id: str = ""
     error: str = ""
     retry_after: float = 0.0
+    throttled: bool = False
 
 
 class Transport(Protocol):
