@@ -84,7 +84,7 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
-    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.")
+    _move(campaign, CampaignStatus.PAUSED, pause_reason=(reason or f"Paused by {by}.")[:500])
     # A chunk that is under way may not go on with old words when sending is resumed at once.
     claiming.release_all(campaign.pk)
     log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)

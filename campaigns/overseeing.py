@@ -15,6 +15,16 @@ _WINDOW = timedelta(seconds=60)
 # What to do about a pause, by a word of its reason; the first that fits.
 _ADVICE = (
     ("Paused by", "Whoever has not got the mail yet keeps waiting. Resume when you are ready: nobody gets it twice."),
+    (
+        "the same error",
+        "Mend what the error names, then resume: those who are left get their mail.",
+    ),
+    ("did not answer", "Wait until SES and the network are well, then resume. The unknown mails are yours to decide about."),
+    ("have bounced", "Take old and made-up addresses out of the audience, then resume: it counts anew from there."),
+    (
+        "reported the mail",
+        "Write only to people who asked for it: change the audience or the words, then resume.",
+    ),
     ("quota", "SES counts a rolling 24 hours. Resume when there is room again, or ask AWS for a higher quota."),
     ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),
     ("configuration set", "Correct SES_CONFIGURATION_SET, restart the workers, then resume."),

@@ -1,5 +1,7 @@
 """The admin's pages for unknown sends: choose them in the list, say why, and confirm what may happen."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -23,7 +25,7 @@ _PERMISSION = "campaigns.send_campaign"
 class SettlingPages(ReadOnlyAdmin[EmailSend]):
     """Each translates a request, makes one domain call, and answers with a page or a message."""
 
-    actions = ("retry_chosen", "give_up_chosen")
+    actions: Any = ("retry_chosen", "give_up_chosen")
 
     def get_urls(self) -> list[URLPattern]:
         pages = {"retry": self.retry_page, "give-up": self.give_up_page}
