@@ -150,7 +150,7 @@ def _by_message(message_ids: set[str]) -> dict[str, _Found]:
 
 def _tagged(events: list[SesEvent]) -> Iterable[_Told]:
     """Events with the attempt their tag names, while it has no message id: one message for each attempt."""
-    tags = {event.fingerprint: tag for event in events if (tag := _parse_tag(event.send_id))}
+    tags = {event.fingerprint: tag for event in events if (tag := parse_tag(event.send_id))}
     sends = _lean(EmailSend.objects.filter(pk__in={pk for _, pk, _ in tags.values()})) if tags else ()
     known = {(send.campaign.key, send.pk): send for send in sends}
     occupied = _message_ids_of_attempts([send for send in known.values() if send.attempt > 1])
@@ -178,7 +178,7 @@ def _message_ids_of_attempts(sends: list[EmailSend]) -> dict[tuple[int, int], st
     return {(pk, attempt): message_id for pk, attempt, message_id in rows}
 
 
-def _parse_tag(send_id: str) -> tuple[str, int, int] | None:
+def parse_tag(send_id: str) -> tuple[str, int, int] | None:
     """A send's tag as (campaign key, row id, attempt); None for what is none of ours."""
     key, *numbers = send_id.split("-")
     if not key or len(numbers) not in {1, 2} or not all(_is_number(number) for number in numbers):
