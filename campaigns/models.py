@@ -101,13 +101,12 @@ class EmailSend(Delivery):
             models.Index(fields=["call_started_at"], name="sends_called", condition=Q(call_started_at__isnull=False)),
             models.Index(fields=["campaign", "status"], name="sends_by_status"),
             models.Index(fields=["message_id"], name="sends_by_message", condition=~Q(message_id="")),
-            # Of few rows each, so that they cost nothing while all is well (see `safeguards`, `watching`).
+            # Of few rows each, so that they cost nothing while all is well (see `safeguards`, `watching`). None holds
+            # what changes when a call starts: that update may stay on its page.
             models.Index(fields=["campaign", "failed_at"], name="sends_refused", condition=Q(failed_at__isnull=False)),
             models.Index(fields=["campaign", "unknown_at"], name="sends_undecided", condition=Q(unknown_at__isnull=False)),
-            models.Index(fields=["campaign", "call_started_at"], name="sends_bounced", condition=Q(bounced_at__isnull=False)),
-            models.Index(
-                fields=["campaign", "call_started_at"], name="sends_complained", condition=Q(complained_at__isnull=False)
-            ),
+            models.Index(fields=["campaign", "bounced_at"], name="sends_bounced", condition=Q(bounced_at__isnull=False)),
+            models.Index(fields=["campaign", "complained_at"], name="sends_complained", condition=Q(complained_at__isnull=False)),
             models.Index(fields=["campaign", "id"], name="sends_retried", condition=Q(attempt__gt=1)),
         ]
         constraints: ClassVar = [

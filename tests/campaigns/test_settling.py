@@ -34,12 +34,17 @@ def tell(send, name, *, attempt=1, message_id="first", **changes):
     send.refresh_from_db()
 
 
-def call(send):
-    """Claim the row and start its call, as a worker does."""
+def claim(send):
+    """Claim the row, as a worker does."""
     slice_id = uuid.uuid4()
     rows, _ = claiming.claim(send.campaign_id, slice_id=slice_id, limit=10, lease=60)
-    ledger = claiming.CampaignLedger(send.campaign_id, slice_id=slice_id, call_lease=60)
     assert [row.id for row in rows] == [send.pk]
+    return claiming.CampaignLedger(send.campaign_id, slice_id=slice_id, call_lease=60)
+
+
+def call(send):
+    """Claim the row and start its call."""
+    ledger = claim(send)
     assert ledger.start([send.pk]) == {send.pk}
     return ledger
 
@@ -195,15 +200,11 @@ def test_an_event_of_the_first_mail_before_the_second_call_settles_the_row(send,
 
 def test_an_event_of_the_first_mail_between_claim_and_call_stops_the_call(send, now):
     retry(send, now)
-    slice_id = uuid.uuid4()
-    claiming.claim(send.campaign_id, slice_id=slice_id, limit=10, lease=60)
-    ledger = claiming.CampaignLedger(send.campaign_id, slice_id=slice_id, call_lease=60)
+    ledger = claim(send)
 
     tell(send, "delivery")
 
     assert ledger.start([send.pk]) == set()
-    ledger.release([send.pk])
-    send.refresh_from_db()
     assert (send.status, send.message_id) == ("delivered", "first")
 
 
