@@ -110,7 +110,7 @@ def _asked_for(request: HttpRequest) -> "QuerySet[EmailSend]":
     """The sends that a link names: by their ids, or all of a campaign."""
     numbers = DecisionForm.numbers(request.GET.get("campaign", "") or request.GET.get("sends", ""))
     if "campaign" in request.GET:
-        return EmailSend.objects.filter(campaign__in=numbers[:1])
+        return EmailSend.objects.filter(campaign__in=numbers[:1], status=DeliveryStatus.UNKNOWN)
     return EmailSend.objects.filter(pk__in=numbers)
 
 
