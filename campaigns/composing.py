@@ -8,8 +8,9 @@ from django.conf import settings
 
 from campaigns import rendering
 from campaigns.claiming import Claimed
-from campaigns.models import Campaign
+from campaigns.models import Campaign, EmailSend, send_id
 from notifications.messages import OutgoingMessage, message_tags, outreach_headers
+from notifications.models import DeliveryStatus
 from prospects.models import Prospect
 
 SAMPLE = {
@@ -23,11 +24,12 @@ _SAMPLE_TOKEN = UUID(int=0)
 
 
 def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
-    """A function from a claimed row to its message; the campaign's words are compiled once.
+    """A function from a claimed row to its message; the campaign's words are compiled once. Call it after the claim.
 
     The function raises UnsendableMessage for a row whose message SES would refuse.
     """
     template = _compiled(campaign)
+    attempts = _repeated(campaign)
 
     def compose(row: Claimed) -> OutgoingMessage:
         values = {
@@ -37,7 +39,8 @@ def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
             "attributes": row.attributes,
         }
         url = unsubscribe_url(row.unsubscribe_token, campaign.key)
-        return _message(campaign, template, values, to=row.email, url=url, send_id=f"{campaign.key}-{row.id}")
+        tag = send_id(campaign.key, row.id, attempts.get(row.id, 1))
+        return _message(campaign, template, values, to=row.email, url=url, tag=tag)
 
     return compose
 
@@ -50,13 +53,19 @@ def compose_sample(campaign: Campaign, *, to: str, prospect: Prospect | None = N
     values = SAMPLE if prospect is None else _values(prospect)
     token = prospect.unsubscribe_token if prospect and prospect.email == to else _SAMPLE_TOKEN
     url = unsubscribe_url(token, campaign.key)
-    return _message(campaign, _compiled(campaign), values, to=to, url=url, send_id=f"{campaign.key}-test")
+    return _message(campaign, _compiled(campaign), values, to=to, url=url, tag=f"{campaign.key}-test")
 
 
 def unsubscribe_url(token: UUID, campaign_key: str) -> str:
     """The public page on which this person says no, and through which campaign."""
     # Neither holds a character that a URL would need escaped.
     return f"{settings.PUBLIC_BASE_URL}/api/unsubscribe?token={token}&c={campaign_key}"
+
+
+def _repeated(campaign: Campaign) -> dict[int, int]:
+    """The attempts of rows that are sent again: their own tag tells their events from those of the first mail."""
+    repeated = EmailSend.objects.filter(campaign=campaign, attempt__gt=1, status=DeliveryStatus.SENDING)
+    return dict(repeated.values_list("pk", "attempt"))
 
 
 def _values(prospect: Prospect) -> dict[str, Any]:
@@ -73,7 +82,7 @@ def _compiled(campaign: Campaign) -> rendering.CompiledTemplate:
 
 
 def _message(
-    campaign: Campaign, template: rendering.CompiledTemplate, values: dict[str, Any], *, to: str, url: str, send_id: str
+    campaign: Campaign, template: rendering.CompiledTemplate, values: dict[str, Any], *, to: str, url: str, tag: str
 ) -> OutgoingMessage:
     rendered = template.render(values | {"email": to, "unsubscribe_url": url})
     return OutgoingMessage(
@@ -85,7 +94,7 @@ def _message(
         html=rendered.html,
         text=rendered.text,
         headers=outreach_headers(url),
-        tags=message_tags(send_id=send_id, campaign_id=campaign.pk, kind="outreach"),
+        tags=message_tags(send_id=tag, campaign_id=campaign.pk, kind="outreach"),
         template_name=f"campaign-{campaign.pk}",
         configuration_set=settings.SES_CONFIGURATION_SET,
     )

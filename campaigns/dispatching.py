@@ -13,7 +13,7 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from campaigns import claiming, composing, enrolling, lanes, lifecycle
+from campaigns import claiming, composing, enrolling, lanes, lifecycle, safeguards
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications import delivering, pacing, quota
 from notifications.delivering import Mail
@@ -145,6 +145,8 @@ class _Turn:
             self.ledger.release()
         if report.halted:
             self._pause(report.halted)
+        elif self.ledger.trouble:
+            safeguards.protect([self.campaign.pk], now=self.clock())
         return not report.halted and not report.held
 
     def _chunk_in_time(self) -> Sequence[Mail]:

@@ -87,3 +87,24 @@ class TestForm(PersonForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["prospect"].widget = forms.HiddenInput()
+
+
+class DecisionForm(forms.Form):
+    """Which unknown sends a decision is about, and why."""
+
+    sends = forms.CharField(widget=forms.HiddenInput())
+    why = forms.CharField(
+        label="Why?",
+        max_length=1000,
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"autofocus": True, "autocomplete": "off"}),
+        help_text="Kept for good, with your name.",
+    )
+
+    def chosen(self) -> list[int]:
+        """The ids of the sends; whatever is no number is left out."""
+        return self.numbers(self.data.get("sends", ""))
+
+    @staticmethod
+    def numbers(text: str) -> list[int]:
+        """The ids in a list with commas."""
+        return [int(word) for word in text.split(",") if word.isascii() and word.isdecimal() and len(word) < 19]

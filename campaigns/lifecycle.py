@@ -70,6 +70,8 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     stamps: dict[str, Any] = {"pause_reason": "", "finished_at": None, "started_by": by, "enrolled_through": 0}
     if before.started_at is None:
         stamps["started_at"] = now
+    if before.status != CampaignStatus.SENDING:
+        stamps["sending_since"] = now
     # A second loop beside a living one would only take its ticket away.
     wakes = not _loop_lives(before, now) and not _just_woken(before, now)
     if wakes:
@@ -90,10 +92,28 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
-    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason or f"Paused by {by}.")
+    _move(campaign, CampaignStatus.PAUSED, pause_reason=(reason or f"Paused by {by}.")[:500])
     # A chunk that is under way may not go on with old words when sending is resumed at once.
     claiming.release_all(campaign.pk)
     log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+
+
+@transaction.atomic
+def take_up_again(campaign: Campaign, *, by: str, now: datetime) -> None:
+    """Let rows that wait again be sent: a sent campaign sends again, a sending one goes on, a paused one stays paused.
+
+    Unlike `start_campaign` it plans nobody new. Raises WrongStatus for a draft, CampaignNotSendable.
+    """
+    if campaign.status == CampaignStatus.DRAFT:
+        raise WrongStatus("The campaign is a draft: send it, and whoever has not got it yet gets it.")
+    if campaign.status != CampaignStatus.SENT:
+        return
+    if problems := find_problems(campaign):
+        raise CampaignNotSendable(" ".join(problems))
+    stamps = {"loop_seen_at": now, "woken_at": now, "sending_since": now}
+    _move(campaign, CampaignStatus.SENDING, finished_at=None, pause_reason="", **stamps)
+    log.info("campaign_taken_up_again", campaign_id=campaign.pk, by=by)
+    transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
 
 
 @transaction.atomic

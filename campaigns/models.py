@@ -44,6 +44,8 @@ class Campaign(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
     started_at = models.DateTimeField(null=True, blank=True)
     started_by = models.CharField(max_length=150, blank=True, default="")
+    # Since when it sends without a pause: what went wrong before a person resumed it is that person's business.
+    sending_since = models.DateTimeField(null=True, blank=True, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
 
     # Travels in every mail's tags, so that another installation's events never match our rows.
@@ -109,6 +111,8 @@ class EmailSend(Delivery):
     campaign = models.ForeignKey(Campaign, on_delete=models.PROTECT, related_name="sends", db_index=False)
     prospect = models.ForeignKey(Prospect, null=True, blank=True, on_delete=models.SET_NULL, related_name="sends", db_index=False)
     unsubscribed_at = models.DateTimeField(null=True, blank=True)
+    # Rises when a person has an unknown mail sent again; the facts of a row are about the person, whichever attempt told.
+    attempt = models.PositiveSmallIntegerField(db_default=1, editable=False)
 
     class Meta:
         db_table = "email_sends"
@@ -124,6 +128,13 @@ class EmailSend(Delivery):
             BrinIndex(fields=["call_started_at"], name="sends_called", pages_per_range=32, autosummarize=True),
             models.Index(fields=["campaign", "status"], name="sends_by_status"),
             models.Index(fields=["message_id"], name="sends_by_message", condition=~Q(message_id="")),
+            # Of few rows each, so that they cost nothing while all is well (see `safeguards`, `watching`). None holds
+            # what changes when a call starts: that update may stay on its page.
+            models.Index(fields=["campaign", "failed_at"], name="sends_refused", condition=Q(failed_at__isnull=False)),
+            models.Index(fields=["campaign", "unknown_at"], name="sends_undecided", condition=Q(unknown_at__isnull=False)),
+            models.Index(fields=["campaign", "bounced_at"], name="sends_bounced", condition=Q(bounced_at__isnull=False)),
+            models.Index(fields=["campaign", "complained_at"], name="sends_complained", condition=Q(complained_at__isnull=False)),
+            models.Index(fields=["campaign", "id"], name="sends_retried", condition=Q(attempt__gt=1)),
         ]
         constraints: ClassVar = [
             # Nobody twice: neither the person nor, after a delete and a new import, the address.
@@ -148,5 +159,82 @@ class EmailSend(Delivery):
 
     @property
     def send_id(self) -> str:
-        """The opaque id that travels as a message tag and comes back with every event."""
-        return f"{self.campaign.key}-{self.pk}"
+        """The opaque id that travels as a message tag and comes back with every event; each attempt has its own."""
+        return send_id(self.campaign.key, self.pk, self.attempt)
+
+
+def send_id(campaign_key: str, pk: int, attempt: int = 1) -> str:
+    """The tag of one attempt: the first has none of its number."""
+    return f"{campaign_key}-{pk}" if attempt == 1 else f"{campaign_key}-{pk}-{attempt}"
+
+
+class SendAttempt(models.Model):
+    """An attempt that the row of its send no longer speaks of: it was unknown, and a person had the mail sent again.
+
+    Its mail may have left all the same, so its events must still find the send.
+    """
+
+    send = models.ForeignKey(EmailSend, on_delete=models.PROTECT, related_name="attempts", db_index=False)
+    attempt = models.PositiveSmallIntegerField()
+    message_id = models.CharField(max_length=255, blank=True, default="")
+    call_started_at = models.DateTimeField(null=True, blank=True)
+    unknown_at = models.DateTimeField(null=True, blank=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    rejected_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        db_table = "email_send_attempts"
+        indexes: ClassVar = [
+            models.Index(fields=["message_id"], name="attempts_by_message", condition=~Q(message_id="")),
+            models.Index(fields=["sent_at"], name="attempts_that_left", condition=Q(sent_at__isnull=False)),
+        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["send", "attempt"], name="attempt_once")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of send {self.send_id}"
+
+
+class SendDecision(models.Model):
+    """The audit of what a person decided about an unknown send: who, when, why, and what was known of it before."""
+
+    class Verb(models.TextChoices):
+        RETRY = "retry", "Send again"
+        GIVE_UP = "give_up", "Give up"
+
+    send = models.ForeignKey(EmailSend, on_delete=models.PROTECT, related_name="decisions")
+    verb = models.CharField(max_length=8, choices=Verb)
+    attempt = models.PositiveSmallIntegerField()
+    decided_at = models.DateTimeField()
+    decided_by = models.CharField(max_length=150)
+    why = models.TextField()
+    call_started_at = models.DateTimeField(null=True, blank=True)
+    unknown_at = models.DateTimeField()
+    error = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "email_send_decisions"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(why="") & ~Q(decided_by=""), name="decision_says_who_and_why"),
+            # Two people who decide at once: the second finds it decided.
+            models.UniqueConstraint(fields=["send", "attempt"], name="decided_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verb} send {self.send_id} by {self.decided_by}"
+
+
+class RaisedAlarm(models.Model):
+    """An alarm that goes on: its row is made once and removed once, however many processes watch."""
+
+    key = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=60)
+    campaign_id = models.BigIntegerField(null=True, blank=True)
+    facts = models.JSONField(default=dict)
+    raised_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "email_alarms"
+
+    def __str__(self) -> str:
+        return self.key

@@ -15,13 +15,25 @@ _WINDOW = timedelta(seconds=60)
 # What to do about a pause, by a word of its reason; the first that fits.
 _ADVICE = (
     ("Paused by", "Whoever has not got the mail yet keeps waiting. Resume when you are ready: nobody gets it twice."),
+    (
+        "the same error",
+        "Mend what the error names, then resume: those who are left get their mail.",
+    ),
+    ("did not answer", "Wait until SES and the network are well, then resume. The unknown mails are yours to decide about."),
+    ("have bounced", "Take old and made-up addresses out of the audience, then resume: it counts anew from there."),
+    (
+        "reported the mail",
+        "Write only to people who asked for it: change the audience or the words, then resume.",
+    ),
     ("quota", "SES counts a rolling 24 hours. Resume when there is room again, or ask AWS for a higher quota."),
+    ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),
     ("configuration set", "Correct SES_CONFIGURATION_SET, restart the workers, then resume."),
     ("sandbox", "Verify the sender in SES, or ask AWS for production access; then resume."),
     ("not verified", "Verify the sender's domain in SES; then resume."),
     ("suspended", "Open the SES console: AWS tells there why, and what it wants to hear. Then resume."),
-    ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),
     ("credentials", "Give the workers working AWS credentials and restart them; then resume."),
+    ("endpoint of SES", "Correct SES_REGION (and AWS_ENDPOINT_URL), restart the workers, then resume."),
+    ("clock", "Give the workers working AWS credentials, look at this machine's clock, then resume."),
     ("secret key", "Give the workers working AWS credentials and restart them; then resume."),
 )
 _OTHER_ADVICE = "Run `manage.py ses_doctor`: it says what keeps mail from leaving. Then resume: nobody gets it twice."

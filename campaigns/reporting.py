@@ -15,19 +15,28 @@ def stats(campaign_id: int) -> dict[str, int]:
     `planned = waiting + in_flight + sent + failed + unknown + skipped`; the other counts are of
     people, however many events each had.
     """
-    columns = {
-        "planned": Count("pk"),
-        "waiting": Count("pk", filter=Q(status=DeliveryStatus.QUEUED)),
-        "in_flight": Count("pk", filter=Q(status=DeliveryStatus.SENDING)),
-        "sent": Count("pk", filter=Q(status__in=ACCEPTED)),
-        "failed": Count("pk", filter=Q(status=DeliveryStatus.FAILED)),
-        "unknown": Count("pk", filter=Q(status=DeliveryStatus.UNKNOWN)),
-        "skipped": Count("pk", filter=Q(status=DeliveryStatus.SKIPPED)),
-    }
-    return EmailSend.objects.filter(campaign_id=campaign_id).aggregate(**columns, **{f: Count(f"{f}_at") for f in _FACTS})
+    facts = {name: Count(f"{name}_at") for name in _FACTS}
+    return EmailSend.objects.filter(campaign_id=campaign_id).aggregate(**_columns(), **facts)
+
+
+def ledger(campaign_id: int) -> dict[str, int]:
+    """The planned people and the columns of the account alone, which one index tells."""
+    return EmailSend.objects.filter(campaign_id=campaign_id).aggregate(**_columns())
 
 
 def skips(campaign_id: int) -> dict[str, int]:
     """How many were skipped, by reason."""
     rows = EmailSend.objects.filter(campaign_id=campaign_id, status=DeliveryStatus.SKIPPED)
     return dict(rows.values_list("skip_reason").annotate(Count("pk")).order_by("skip_reason"))
+
+
+def _columns() -> dict[str, Count]:
+    return {
+        "planned": Count("*"),
+        "waiting": Count("status", filter=Q(status=DeliveryStatus.QUEUED)),
+        "in_flight": Count("status", filter=Q(status=DeliveryStatus.SENDING)),
+        "sent": Count("status", filter=Q(status__in=ACCEPTED)),
+        "failed": Count("status", filter=Q(status=DeliveryStatus.FAILED)),
+        "unknown": Count("status", filter=Q(status=DeliveryStatus.UNKNOWN)),
+        "skipped": Count("status", filter=Q(status=DeliveryStatus.SKIPPED)),
+    }

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from campaigns.models import Campaign, EmailSend, SkipReason
+from campaigns.models import Campaign, EmailSend, SkipReason, send_id
+from campaigns.settling_pages import SettlingPages
 from notifications.models import DeliveryStatus, EmailEvent
-from outreach.staff_pages import ReadOnlyAdmin, choice_filter, label
+from outreach.staff_pages import choice_filter, label
 
 TONES = {
     DeliveryStatus.SENDING: "live",
@@ -77,7 +78,7 @@ class CampaignFilter(admin.SimpleListFilter):
 
 
 @admin.register(EmailSend)
-class EmailSendAdmin(ReadOnlyAdmin[EmailSend]):
+class EmailSendAdmin(SettlingPages):
     """One row for each person of a campaign."""
 
     list_display = ("email", "status_label", "campaign_name", "why", "sent_at")
@@ -119,7 +120,13 @@ class EmailSendAdmin(ReadOnlyAdmin[EmailSend]):
         send = self.get_object(request, object_id)
         if send and self.has_view_permission(request, send):
             events = list(_events(send)) if request.user.has_perm("notifications.view_emailevent") else []
-            extra_context = (extra_context or {}) | {"timeline": timeline(send), "events": events}
+            extra_context = (extra_context or {}) | {
+                "timeline": timeline(send),
+                "events": events,
+                "decisions": send.decisions.order_by("attempt"),
+                "attempts": send.attempts.order_by("attempt"),
+                "may_settle": send.status == DeliveryStatus.UNKNOWN and self.has_settle_permission(request),
+            }
         return super().change_view(request, object_id, form_url, extra_context)
 
 
@@ -132,6 +139,12 @@ def timeline(send: EmailSend) -> list[tuple[datetime, str, str]]:
 
 
 def _events(send: EmailSend) -> QuerySet[EmailEvent]:
-    """The events of this mail: by our own id, or by that of SES; each has its index."""
-    about = Q(send_id=send.send_id) | (Q(message_id=send.message_id) if send.message_id else Q(pk__in=[]))
+    """The events of this send, of all its attempts: by our own ids, or by those of SES; each has its index."""
+    tags = [send_id(send.campaign.key, send.pk, attempt) for attempt in range(1, send.attempt + 1)]
+    earlier = send.attempts.exclude(message_id="").values_list("message_id", flat=True)
+    message_ids = {send.message_id, *earlier} - {""}
+    # Said twice, because indexes for ids that are not empty serve only who asks for such.
+    about = Q(send_id__in=tags) & ~Q(send_id="")
+    if message_ids:
+        about |= Q(message_id__in=message_ids) & ~Q(message_id="")
     return EmailEvent.objects.filter(about).defer("body").order_by("occurred_at", "pk")[:_EVENTS_SHOWN]

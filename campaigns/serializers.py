@@ -147,6 +147,33 @@ class EmailSendSerializer(serializers.ModelSerializer[EmailSend]):
         read_only_fields = fields
 
 
+class DecisionSerializer(serializers.Serializer[dict[str, Any]]):
+    """Why an unknown send is sent again or given up; kept with who decided."""
+
+    reason = serializers.CharField(max_length=1000)
+
+
+class DecisionOnManySerializer(DecisionSerializer):
+    """Which of a campaign's unknown sends the decision is about; all of them when it names none."""
+
+    sends = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), required=False, min_length=1, max_length=10_000
+    )
+
+
+class DecidedSerializer(CampaignDetailSerializer):
+    """How many sends the decision was about, what is to be done now, and the campaign's account."""
+
+    decided = serializers.IntegerField()
+    note = serializers.CharField()
+
+
+class DecidedSendSerializer(DecidedSerializer):
+    """The same, with the send."""
+
+    send = EmailSendSerializer()
+
+
 class PreviewSerializer(serializers.Serializer[dict[str, Any]]):
     """A mail as a person would get it."""
 

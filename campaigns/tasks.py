@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import claiming, dispatching, lifecycle
+from campaigns import claiming, dispatching, lifecycle, safeguards, watching
 from notifications import transports
 
 
@@ -24,3 +24,15 @@ def wake_silent_campaigns() -> None:
     """Beat's sweep: end dead leases, and wake every campaign whose loop is silent."""
     claiming.reclaim_expired(call_lease=dispatching.call_lease(transports.configured()))
     lifecycle.wake_silent_campaigns(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def protect_campaigns() -> None:
+    """Beat's look at every sending campaign: pause what would do harm."""
+    safeguards.protect(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def watch() -> None:
+    """Beat's look at what must not be: log alarms when they begin and when they end."""
+    watching.watch(now=timezone.now())

@@ -44,6 +44,10 @@ SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_00
 TRANSACTIONAL_SHARE = env.number("TRANSACTIONAL_SHARE", 0.05, least=0.0, most=0.9)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
 CAMPAIGN_DAILY_LIMIT = env.optional_whole("CAMPAIGN_DAILY_LIMIT", least=1, most=1_000_000_000)
+CAMPAIGN_PAUSE_SAME_ERRORS = env.whole("CAMPAIGN_PAUSE_SAME_ERRORS", 20, least=2, most=10_000)
+CAMPAIGN_PAUSE_BOUNCE_RATE = env.number("CAMPAIGN_PAUSE_BOUNCE_RATE", 0.05, least=0.001, most=1)
+CAMPAIGN_PAUSE_COMPLAINT_RATE = env.number("CAMPAIGN_PAUSE_COMPLAINT_RATE", 0.001, least=0.0001, most=1)
+CAMPAIGN_PAUSE_RATES_FROM = env.whole("CAMPAIGN_PAUSE_RATES_FROM", 500, least=1, most=1_000_000)
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
 IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
 IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
@@ -294,6 +298,8 @@ CELERY_BROKER_CONNECTION_TIMEOUT = 2.0  # seconds
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BEAT_SCHEDULE = {
     "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
+    "protect-campaigns": {"task": "campaigns.tasks.protect_campaigns", "schedule": 10.0, "options": {"expires": 10}},
+    "watch": {"task": "campaigns.tasks.watch", "schedule": 30.0, "options": {"expires": 30}},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
     "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},

@@ -84,7 +84,7 @@ class StaffAdmin(ModelAdmin[M]):
     list_per_page = 50
     list_max_show_all = 0
     sortable_by: ClassVar[Any] = ()
-    actions = None
+    actions: Any = None
     empty_value_display = "-"
 
     def find(self, queryset: QuerySet[M], text: str) -> QuerySet[M]:

@@ -22,7 +22,8 @@ class Verdict(StrEnum):
 class Outcome:
     """The answer about one mail; `error` is for people, `retry_after` in seconds.
 
-    `throttled` marks a WAIT that says we send too fast: the pace of everybody is lowered.
+    `throttled` says that the mail waits because we were too fast: the pace should fall. Without it a mail
+    waits because SES was out of reach, which no pace mends.
     """
 
     verdict: Verdict

@@ -10,14 +10,14 @@ from notifications.transports.base import Account, Outcome, Verdict
 class MemoryTransport:
     """Accepts by default; `answer` may be replaced by a function of the message.
 
-    `calls` holds how many mails each call took.
+    `parcels` holds how many mails each call took.
     """
 
     longest_call = 1.0
 
     def __init__(self, answer: Callable[[OutgoingMessage], Outcome] | None = None, *, most_together: int = 1) -> None:
         self.sent: list[OutgoingMessage] = []
-        self.calls: list[int] = []
+        self.parcels: list[int] = []
         self.answer = answer
         self.most_together = most_together
         self.allows: Account | None = None
@@ -28,7 +28,7 @@ class MemoryTransport:
 
     def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
         with self._lock:
-            self.calls.append(len(messages))
+            self.parcels.append(len(messages))
         return [self._take(message) for message in messages]
 
     def account(self) -> Account | None:

@@ -1,4 +1,4 @@
-"""SES v2: one mail by `SendEmail`, many by `SendBulkEmail`, and what each of its answers means.
+"""SES v2: one mail by `SendEmail`, many by `SendBulkEmail`.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 """
@@ -9,46 +9,16 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import (
-    ClientError,
-    ConnectTimeoutError,
-    EndpointConnectionError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProxyConnectionError,
-    SSLError,
-)
+from botocore.exceptions import ClientError
 
 from notifications.messages import OutgoingMessage
-from notifications.transports import ses_bulk
+from notifications.transports import ses_answers, ses_bulk
 from notifications.transports.base import Account, Outcome, Verdict
 
 _CONNECT_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0
 _ASKING_TIMEOUT = 5.0
 _MOST_CONNECTIONS = 128
-
-# Not accepted, and the next mail would not be either: configuration, credentials, account.
-_HALTING = {
-    "SendingPausedException": "Sending is paused for this account or configuration set in SES.",
-    "AccountSuspendedException": "AWS has suspended this account's sending.",
-    "MailFromDomainNotVerifiedException": "The sender's domain is not verified in SES.",
-    "NotFoundException": "SES does not know the configuration set: check SES_CONFIGURATION_SET.",
-    "LimitExceededException": "The daily sending quota of SES is used up.",
-    "AccessDeniedException": "The AWS credentials may not send: they need ses:SendEmail.",
-    "UnrecognizedClientException": "The AWS credentials are not valid.",
-    "InvalidClientTokenId": "The AWS credentials are not valid.",
-    "InvalidSignatureException": "The AWS credentials are not valid, or this machine's clock is wrong.",
-    "SignatureDoesNotMatch": "The AWS secret key is not valid.",
-    "ExpiredTokenException": "The AWS credentials have expired.",
-    "ExpiredToken": "The AWS credentials have expired.",
-    "IncompleteSignature": "The AWS credentials are incomplete.",
-}
-_THROTTLING = {"TooManyRequestsException", "ThrottlingException", "Throttling"}
-_REFUSING = {"MessageRejected", "BadRequestException", "ValidationException", "InvalidParameterValue"}
-# Raised before a byte of the request left this machine.
-_NEVER_SENT = (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, SSLError)
 
 
 class SesTransport:
@@ -69,9 +39,9 @@ class SesTransport:
             answer = self._client.send_email(**request_for(message))
             return Outcome(Verdict.ACCEPTED, message_id=answer["MessageId"])
         except ClientError as error:
-            return judge(error)
+            return ses_answers.judge(error)
         except Exception as error:
-            return judge_failure(error)
+            return ses_answers.judge_failure(error)
 
     def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
         """Hand up to 50 mails to SES in one call; those that do not fit one go alone. Never raises."""
@@ -110,9 +80,9 @@ class SesTransport:
             answer = self._client.send_bulk_email(**ses_bulk.request_for(messages))
             return ses_bulk.judge_entries(answer["BulkEmailEntryResults"], count=len(messages))
         except ClientError as error:
-            outcome = judge(error)
+            outcome = ses_answers.judge(error)
         except Exception as error:
-            outcome = judge_failure(error)
+            outcome = ses_answers.judge_failure(error)
         if outcome.verdict is Verdict.REFUSED:
             # One bad mail has a whole call refused, and nothing of it was accepted: each gets an answer of its own.
             return [self.send(message) for message in messages]
@@ -156,39 +126,3 @@ def request_for(message: OutgoingMessage) -> dict[str, Any]:
     if message.configuration_set:
         request["ConfigurationSetName"] = message.configuration_set
     return request
-
-
-def judge(error: ClientError) -> Outcome:
-    """What an error answer of SES means for this mail and the next (ses_facts, 4.4)."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    detail = str(error.response.get("Error", {}).get("Message", ""))
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = f"{code}: {detail}"
-    if "daily message quota" in detail.lower():
-        return Outcome(Verdict.HALT, error=_HALTING["LimitExceededException"])
-    if code in _THROTTLING or status == 429:
-        return Outcome(Verdict.WAIT, error=said, retry_after=1.0, throttled=True)
-    if code in _HALTING:
-        return Outcome(Verdict.HALT, error=f"{_HALTING[code]} ({said})")
-    if code == "MessageRejected" and "not verified" in detail.lower():
-        return Outcome(Verdict.HALT, error=f"SES does not accept this sender, or the account is in the sandbox. ({said})")
-    if code in _REFUSING:
-        return Outcome(Verdict.REFUSED, error=said)
-    if status in {401, 403}:
-        return Outcome(Verdict.HALT, error=f"AWS refused the credentials. ({said})")
-    if 400 <= status < 500:
-        return Outcome(Verdict.REFUSED, error=said)
-    # 5xx: SES may have taken the mail before it failed.
-    return Outcome(Verdict.UNKNOWN, error=said)
-
-
-def judge_failure(error: Exception) -> Outcome:
-    """What a call without an answer means: certainly not sent, or unknown."""
-    said = f"{type(error).__name__}: {error}"
-    if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return Outcome(Verdict.HALT, error=f"No AWS credentials were found. ({said})")
-    if isinstance(error, ParamValidationError):
-        return Outcome(Verdict.REFUSED, error=said)
-    if isinstance(error, _NEVER_SENT):
-        return Outcome(Verdict.WAIT, error=said, retry_after=5.0)
-    return Outcome(Verdict.UNKNOWN, error=said)

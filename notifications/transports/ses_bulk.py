@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from notifications.messages import OutgoingMessage
+from notifications.transports import ses_answers
 from notifications.transports.base import Outcome, Verdict
 
 MOST_ENTRIES = 50
@@ -56,15 +57,9 @@ def request_for(messages: Sequence[OutgoingMessage]) -> dict[str, Any]:
 
 def judge_entries(results: Sequence[Any], *, count: int) -> list[Outcome]:
     """The outcomes of `count` entries; an entry without an answer is unknown."""
-    judged = [judge_entry(result) for result in results[:count]]
+    judged = [ses_answers.judge_entry(result) for result in results[:count]]
     missing = Outcome(Verdict.UNKNOWN, error="SES did not answer about this mail of a bulk call.")
     return judged + [missing] * (count - len(judged))
-
-
-def judge_entry(result: Any) -> Outcome:
-    if result.get("Status") == "SUCCESS" and result.get("MessageId"):
-        return Outcome(Verdict.ACCEPTED, message_id=result["MessageId"])
-    return Outcome(Verdict.UNKNOWN, error=str(result))
 
 
 def _envelope(message: OutgoingMessage) -> tuple[Any, ...]:

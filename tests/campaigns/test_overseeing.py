@@ -92,6 +92,9 @@ def test_the_forecast_names_those_on_the_suppression_list():
         ("The daily sending quota of SES is used up.", "24 hours"),
         ("The AWS credentials have expired. (ExpiredToken: x)", "credentials"),
         ("SES does not accept this sender, or the account is in the sandbox. (x)", "production access"),
+        ("Sending is paused for this account or configuration set in SES: look there. (x)", "switch sending on again"),
+        ("The AWS credentials are not valid, or this machine's clock is wrong. (x)", "credentials"),
+        ("This is not an endpoint of SES: check SES_REGION. (x)", "SES_REGION"),
         ("Something new.", "ses_doctor"),
     ],
 )

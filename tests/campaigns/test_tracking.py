@@ -234,3 +234,24 @@ def test_who_leaves_through_no_campaign_is_noted_nowhere(now):
     send.refresh_from_db()
 
     assert send.unsubscribed_at is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["send", "delivery", "delivery_delay", "open", "click", "bounce", "complaint", "reject", "rendering_failure", "subscription"],
+)
+def test_every_event_that_carries_our_tag_settles_an_unknown_send(name):
+    send = EmailSendFactory(unsettled=True)
+
+    record(send, name)
+
+    assert send.status not in {"unknown", "queued", "sending"}
+    assert send.message_id == f"message-of-{send.pk}"
+
+
+def test_a_bounce_that_may_pass_settles_an_unknown_send_as_sent():
+    send = EmailSendFactory(unsettled=True)
+
+    record(send, "bounce", bounceType="Transient")
+
+    assert send.status == "sent"

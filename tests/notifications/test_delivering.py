@@ -146,7 +146,7 @@ def test_at_a_high_rate_every_mail_is_sent_once_in_few_calls():
     delivering.deliver(mails(1000), ledger=ledger, transport=transport, rate=20_000)
 
     assert len({m.to for m in transport.sent}) == len(transport.sent) == len(ledger.outcomes) == 1000
-    assert len(transport.calls) == 20
+    assert len(transport.parcels) == 20
 
 
 def test_the_outcomes_of_a_shared_call_belong_to_their_mails():
