@@ -24,6 +24,7 @@ _UNKNOWN_SHARE = 0.01
 # A call ends at most this long after it was started.
 _LONGEST_CALL = timedelta(minutes=2)
 _FEWEST = 3
+_MOST_MAILS = 40_000
 
 _ADDRESS = re.compile(r"\S*@\S+")
 _NAME_OF_ONE = re.compile(r"[\w-]*\d[\w-]*")
@@ -100,27 +101,37 @@ def _no_answers(sends: "QuerySet[EmailSend]", since: datetime, now: datetime) ->
 def _reputation(sends: "QuerySet[EmailSend]", since: datetime) -> str:
     """The rates at which AWS reviews an account: https://docs.aws.amazon.com/ses/latest/dg/reputationdashboardmessages.html"""
     mailed = sends.filter(call_started_at__gt=since)
-    bounced = mailed.filter(bounced_at__isnull=False).exclude(_HARMLESS).count()
-    if share := _share_above(settings.CAMPAIGN_PAUSE_BOUNCE_RATE, bounced, mailed):
+    share, accepted = _share_above(settings.CAMPAIGN_PAUSE_BOUNCE_RATE, mailed, "bounced_at")
+    if share:
         return (
-            f"{share:.1%} of the mails have bounced ({bounced:,}): AWS reviews accounts at 5 %. "
+            f"{share:.1%} of the last {accepted:,} mails have bounced: AWS reviews accounts at 5 %. "
             "Clean the list (old and made-up addresses), then resume."
         )
-    complained = mailed.filter(complained_at__isnull=False).exclude(_HARMLESS).count()
-    if share := _share_above(settings.CAMPAIGN_PAUSE_COMPLAINT_RATE, complained, mailed):
+    share, accepted = _share_above(settings.CAMPAIGN_PAUSE_COMPLAINT_RATE, mailed, "complained_at")
+    if share:
         return (
-            f"{share:.2%} of the people reported the mail as spam ({complained:,}): AWS reviews accounts at 0.1 %. "
+            f"{share:.2%} of the last {accepted:,} people reported the mail as spam: AWS reviews accounts at 0.1 %. "
             "See whether they asked for it, then resume."
         )
     return ""
 
 
-def _share_above(limit: float, count: int, mailed: "QuerySet[EmailSend]") -> float:
-    """The share of accepted mails when it is above the limit, else 0. Counts no more of them than that takes."""
-    if count < _FEWEST:
-        return 0.0
-    enough = max(settings.CAMPAIGN_PAUSE_RATES_FROM, int(count / limit) + 1)
+def _share_above(limit: float, mailed: "QuerySet[EmailSend]", fact: str) -> tuple[float, int]:
+    """The share of accepted mails with this fact when it is above the limit, else 0; and of how many mails.
+
+    Of a large campaign the latest part is judged, in which the latest such facts lie (but for a twentieth, which
+    may have come very late): so a look reads some ten thousand rows at most, and a good start excuses nothing.
+    """
+    most = max(50, int(_MOST_MAILS * limit))
+    with_fact = mailed.filter(**{f"{fact}__isnull": False}).exclude(_HARMLESS).order_by(f"-{fact}")
+    called = sorted(at for at in with_fact.values_list("call_started_at", flat=True)[:most] if at)
+    if len(called) == most:
+        called = called[most // 20 :]
+        mailed = mailed.filter(call_started_at__gte=called[0])
+    if len(called) < _FEWEST:
+        return 0.0, 0
+    enough = max(settings.CAMPAIGN_PAUSE_RATES_FROM, int(len(called) / limit) + 1)
     accepted = mailed.filter(sent_at__isnull=False)[:enough].count()
-    if accepted < settings.CAMPAIGN_PAUSE_RATES_FROM or count <= limit * accepted:
-        return 0.0
-    return count / accepted
+    if accepted < settings.CAMPAIGN_PAUSE_RATES_FROM or len(called) <= limit * accepted:
+        return 0.0, accepted
+    return len(called) / accepted, accepted

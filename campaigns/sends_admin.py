@@ -12,10 +12,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from campaigns.models import Campaign, EmailSend, SkipReason, send_id
+from campaigns.models import Campaign, EmailSend, SendDecision, SkipReason, send_id
 from campaigns.settling_pages import SettlingPages
 from notifications.models import DeliveryStatus, EmailEvent
-from outreach.staff_pages import choice_filter, label
+from outreach.staff_pages import ReadOnlyAdmin, choice_filter, label
 
 TONES = {
     DeliveryStatus.SENDING: "live",
@@ -128,6 +128,28 @@ class EmailSendAdmin(SettlingPages):
                 "may_settle": send.status == DeliveryStatus.UNKNOWN and self.has_settle_permission(request),
             }
         return super().change_view(request, object_id, form_url, extra_context)
+
+
+@admin.register(SendDecision)
+class SendDecisionAdmin(ReadOnlyAdmin[SendDecision]):
+    """Who had which unknown mail sent again, or gave it up, and why."""
+
+    list_display = ("address", "verb", "decided_at", "decided_by", "why")
+    list_filter = (choice_filter("verb", SendDecision.Verb.choices, title="decision"),)
+    list_select_related = ("send",)
+    ordering = ("-pk",)
+    search_fields = ("send",)
+    search_help_text = "A whole address"
+    fields = ("send", "verb", "attempt", "decided_at", "decided_by", "why", "call_started_at", "unknown_at", "error")
+
+    def find(self, queryset: QuerySet[SendDecision], text: str) -> QuerySet[SendDecision]:
+        # By way of the campaigns, as above.
+        sends = EmailSend.objects.filter(campaign__in=Campaign.objects.values("pk"), email=text.lower())
+        return queryset.filter(send__in=sends.values("pk"))
+
+    @admin.display(description="Send")
+    def address(self, decision: SendDecision) -> str:
+        return decision.send.email
 
 
 def timeline(send: EmailSend) -> list[tuple[datetime, str, str]]:

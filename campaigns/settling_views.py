@@ -4,7 +4,7 @@ from typing import Any
 
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -69,12 +69,14 @@ class GiveUpSend(_DecisionOnOne):
     """Count one unknown mail as failed."""
 
 
+@extend_schema_view(post=extend_schema(operation_id="campaigns_sends_retry_many"))
 class RetrySends(_DecisionOnMany):
     """Send unknown mails of a campaign again, all or those named. Any may have left already."""
 
     verb = staticmethod(settling.retry)
 
 
+@extend_schema_view(post=extend_schema(operation_id="campaigns_sends_give_up_many"))
 class GiveUpSends(_DecisionOnMany):
     """Count unknown mails of a campaign as failed, all or those named."""
 

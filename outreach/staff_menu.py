@@ -13,6 +13,7 @@ _MENU = (
         (
             ("Campaigns", "campaign", "campaigns", "campaign"),
             ("Sends", "outgoing_mail", "campaigns", "emailsend"),
+            ("Decisions", "gavel", "campaigns", "senddecision"),
         ),
     ),
     (

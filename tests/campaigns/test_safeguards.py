@@ -173,7 +173,7 @@ def test_too_many_bounces_are_a_danger(campaign, now):
     accepted(campaign, now, 37)
     accepted(campaign, now, 3, bounced_at=now)
 
-    assert "7.5% of the mails have bounced (3)" in danger(campaign, now)
+    assert "7.5% of the last 40 mails have bounced" in danger(campaign, now)
 
 
 @pytest.mark.usefixtures("from_ten")
@@ -219,7 +219,7 @@ def test_too_many_complaints_are_a_danger(campaign, now):
     accepted(campaign, now, 17)
     accepted(campaign, now, 3, complained_at=now)
 
-    assert "15.00% of the people reported the mail as spam (3)" in danger(campaign, now)
+    assert "15.00% of the last 20 people reported the mail as spam" in danger(campaign, now)
 
 
 @pytest.mark.usefixtures("from_ten")
@@ -228,6 +228,28 @@ def test_bounces_of_mails_before_the_resumption_do_not_count(campaign, now):
     accepted(campaign, now, 20)
 
     assert danger(campaign, now) == ""
+
+
+@pytest.mark.usefixtures("from_ten")
+@pytest.mark.parametrize(("lately", "dangerous"), [(600, False), (100, True)])
+def test_of_a_large_campaign_the_latest_part_is_judged(campaign, now, monkeypatch, lately, dangerous):
+    monkeypatch.setattr(safeguards, "_MOST_MAILS", 1000)  # the latest 50 bounces
+
+    def rows(count, ago, name, **facts):
+        at = now - timedelta(seconds=ago)
+        EmailSend.objects.bulk_create(
+            EmailSend(campaign=campaign, email=f"{name}{n}@example.com", call_started_at=at, sent_at=at, **facts)
+            for n in range(count)
+        )
+
+    rows(2000, 1000, "good")
+    rows(1, 1000, "late", bounced_at=now)
+    rows(lately, 100, "fair")
+    rows(60, 90, "bad", bounced_at=now - timedelta(seconds=1))
+    if not dangerous:
+        rows(900, 80, "better")
+
+    assert (danger(campaign, now) != "") == dangerous
 
 
 def test_a_campaign_in_danger_is_paused_with_the_reason(campaign, now):

@@ -143,3 +143,17 @@ def test_a_reason_is_shown_as_text(send, payload):
     text = client.get(page(send)).content.decode()
 
     assert not [opening for opening in DANGEROUS if opening in text]
+
+
+def test_all_decisions_are_listed_and_nobody_edits_them(send):
+    client = superuser()
+    decide(client, GIVE_UP, send)
+    decision = SendDecision.objects.get()
+    url = reverse("admin:campaigns_senddecision_change", args=[decision.pk])
+
+    found = client.get("/admin/campaigns/senddecision/", {"q": send.email, "verb": "give_up"})
+
+    assert list(found.context["cl"].result_list) == [decision]
+    assert client.get(url).status_code == 200
+    assert client.post(url, {"why": "forged"}).status_code == 403
+    assert client.post(reverse("admin:campaigns_senddecision_delete", args=[decision.pk]), {"post": "yes"}).status_code == 403
