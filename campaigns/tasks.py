@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import claiming, dispatching, lifecycle
+from campaigns import claiming, dispatching, lifecycle, watching_events
 from notifications import transports
 
 
@@ -24,3 +24,9 @@ def wake_silent_campaigns() -> None:
     """Beat's sweep: end dead leases, and wake every campaign whose loop is silent."""
     claiming.reclaim_expired()
     lifecycle.wake_silent_campaigns(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def watch_events() -> None:
+    """Beat's look at whether SES still tells what becomes of mails."""
+    watching_events.watch(now=timezone.now())

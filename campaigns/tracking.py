@@ -11,7 +11,8 @@ from typing import Any
 
 from django.db import connection
 
-from campaigns.models import EmailSend
+from campaigns import composing
+from campaigns.models import Campaign, EmailSend
 from notifications import meaning
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail
@@ -23,6 +24,8 @@ _FACTS = (
     "opened_at",
     "clicked_at",
     "bounced_at",
+    "soft_bounced_at",
+    "not_attempted_at",
     "complained_at",
     "rejected_at",
     "unsubscribed_at",
@@ -52,7 +55,20 @@ UPDATE email_sends s
            ELSE s.error END
   FROM told t JOIN locked USING (id)
  WHERE s.id = t.id AND s.message_id IN ('', t.message_id)
+   AND (s.message_id = ''
+        OR ({", ".join(f"least(s.{fact}, t.{fact})" for fact in _FACTS)})
+           IS DISTINCT FROM ({", ".join(f"s.{fact}" for fact in _FACTS)})
+        OR (t.bounced_at = s.bounced_at OR s.bounced_at IS NULL AND t.rejected_at = s.rejected_at)
+           AND t.error COLLATE "C" < s.error)
 """  # noqa: S608
+
+# By way of the campaigns: the index on (campaign, address) is asked once for each of them.
+_DELIVERED = """
+SELECT s.email, s.message_id, s.delivered_at
+  FROM email_campaigns c
+ CROSS JOIN LATERAL (SELECT email, message_id, delivered_at FROM email_sends
+                      WHERE campaign_id = c.id AND email = ANY(%s) AND delivered_at IS NOT NULL) AS s
+"""
 
 _UNSUBSCRIBED = """
 WITH locked AS (
@@ -65,19 +81,37 @@ UPDATE email_sends s SET unsubscribed_at = least(s.unsubscribed_at, %(now)s::tim
 
 
 def look_up(events: Iterable[SesEvent]) -> dict[str, KnownMail]:
-    """Whose mail each event is about, by its fingerprint; only for mails of campaigns."""
-    return {event.fingerprint: KnownMail(send.email, send.campaign.key) for event, send in _match(list(events))}
+    """Whose mail each event is about, by its fingerprint; only for mails of campaigns, and their rehearsals."""
+    events = list(events)
+    rehearsals = _rehearsals(events)
+    found = {event.fingerprint: KnownMail("", rehearsal=True) for event in events if event.message_id in rehearsals}
+    return found | {event.fingerprint: KnownMail(send.email, send.campaign.key) for event, send in _match(events)}
 
 
-def record(events: Iterable[SesEvent]) -> None:
-    """Add what the events state to their sends. Leases are the workers' business and stay as they are."""
+def delivered(emails: list[str]) -> dict[str, dict[str, datetime]]:
+    """When campaigns' mails to these addresses were delivered, by address and message id."""
+    history: dict[str, dict[str, datetime]] = defaultdict(dict)
+    with connection.cursor() as cursor:
+        cursor.execute(_DELIVERED, [emails])
+        for email, message_id, moment in cursor.fetchall():
+            history[email][message_id] = moment
+    return history
+
+
+def record(events: Iterable[SesEvent]) -> int:
+    """Add what the events state to their sends; returns how many changed.
+
+    Leases are the workers' business and stay as they are.
+    """
     told: dict[int, list[tuple[SesEvent, EmailSend]]] = defaultdict(list)
     for event, send in _match(list(events)):
         told[send.pk].append((event, send))
     rows = [_row(pairs) for _, pairs in sorted(told.items())]
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(_RECORD, {name: [row.get(name) for row in rows] for name in ("id", "message_id", "error", *_FACTS)})
+    if not rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, {name: [row.get(name) for row in rows] for name in ("id", "message_id", "error", *_FACTS)})
+        return int(cursor.rowcount)
 
 
 def record_unsubscribes(prospect_ids: list[int], *, campaign_key: str, now: datetime) -> None:
@@ -116,6 +150,13 @@ def _tagged(events: list[SesEvent]) -> Iterable[tuple[SesEvent, EmailSend]]:
         send = free.get(tags.get(event.fingerprint, ("", 0)))
         if send and taken.setdefault(send.pk, event.message_id) == event.message_id:
             yield event, send
+
+
+def _rehearsals(events: list[SesEvent]) -> set[str]:
+    """The message ids of test mails: their tag names a campaign of ours and no row, and no row is made of them."""
+    keys = {event.message_id: key for event in events if (key := composing.rehearsed_campaign(event.send_id))}
+    ours = set(Campaign.objects.filter(key__in=set(keys.values())).values_list("key", flat=True)) if keys else set()
+    return {message_id for message_id, key in keys.items() if key in ours}
 
 
 def _parse_tag(send_id: str) -> tuple[str, int] | None:

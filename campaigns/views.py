@@ -31,7 +31,8 @@ from prospects.models import Prospect
 
 
 def _detail(campaign: Campaign) -> dict[str, Any]:
-    return {"campaign": CampaignSerializer(campaign).data, "stats": reporting.stats(campaign.pk)}
+    counts = reporting.stats(campaign.pk)
+    return {"campaign": CampaignSerializer(campaign).data, "stats": counts | reporting.rates(counts)}
 
 
 class CampaignList(generics.ListCreateAPIView[Campaign]):

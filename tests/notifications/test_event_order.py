@@ -202,7 +202,7 @@ def test_every_story_is_told_apart():
     events.post(*told)
 
     assert EmailEvent.objects.count() == len(told)
-    assert {meaning.decide(recording._read(row)) for row in EmailEvent.objects.all()} == set(meaning.Effect)
+    assert {meaning.decide(recording.read(row)) for row in EmailEvent.objects.all()} == set(meaning.Effect)
 
 
 @pytest.mark.django_db(transaction=True)
