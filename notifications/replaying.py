@@ -17,6 +17,7 @@ from notifications.recording import Report
 from outreach.errors import DomainError
 
 _BATCH = 500
+_LAST_DAY = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 class NotADate(DomainError):
@@ -49,8 +50,8 @@ def parse_moment(text: str, *, end: bool = False) -> datetime:
     """
     try:
         if len(text) <= len("2026-11-01"):
-            day = date.fromisoformat(text) + timedelta(days=end)
-            return datetime.combine(day, time(), UTC)
+            day = datetime.combine(date.fromisoformat(text), time(), UTC)
+            return min(day, _LAST_DAY) + timedelta(days=end)
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
