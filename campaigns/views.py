@@ -22,6 +22,7 @@ from campaigns.serializers import (
     EmailSendSerializer,
     PreviewSerializer,
     SendRequestSerializer,
+    StatsSerializer,
     TestSendAnswerSerializer,
     TestSendSerializer,
 )
@@ -32,7 +33,7 @@ from prospects.models import Prospect
 
 def _detail(campaign: Campaign) -> dict[str, Any]:
     counts = reporting.stats(campaign.pk)
-    return {"campaign": CampaignSerializer(campaign).data, "stats": counts | reporting.rates(counts)}
+    return {"campaign": CampaignSerializer(campaign).data, "stats": StatsSerializer(counts | reporting.rates(counts)).data}
 
 
 class CampaignList(generics.ListCreateAPIView[Campaign]):
