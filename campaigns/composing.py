@@ -21,6 +21,8 @@ SAMPLE = {
 }
 # No person has it: the page behind it answers neutrally.
 _SAMPLE_TOKEN = UUID(int=0)
+# What stands for the row's id in the tag of a mail that has none.
+_REHEARSAL = "test"
 
 
 def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
@@ -53,7 +55,13 @@ def compose_sample(campaign: Campaign, *, to: str, prospect: Prospect | None = N
     values = SAMPLE if prospect is None else _values(prospect)
     token = prospect.unsubscribe_token if prospect and prospect.email == to else _SAMPLE_TOKEN
     url = unsubscribe_url(token, campaign.key)
-    return _message(campaign, _compiled(campaign), values, to=to, url=url, tag=f"{campaign.key}-test")
+    return _message(campaign, _compiled(campaign), values, to=to, url=url, tag=f"{campaign.key}-{_REHEARSAL}")
+
+
+def rehearsed_campaign(send_id: str) -> str:
+    """The key of the campaign whose test mail has this tag; empty for a mail of the ledger and for what is none of ours."""
+    key, _, which = send_id.rpartition("-")
+    return key if which == _REHEARSAL else ""
 
 
 def unsubscribe_url(token: UUID, campaign_key: str) -> str:

@@ -105,6 +105,30 @@ class SkipReason(models.TextChoices):
     ADDRESS_CHANGED = "address_changed", "the prospect has another address now"
 
 
+# What ends a mail, as far as SES tells: what it says afterwards is more of the same, or worse.
+_ENDS = (
+    "delivered_at",
+    "opened_at",
+    "clicked_at",
+    "bounced_at",
+    "soft_bounced_at",
+    "complained_at",
+    "rejected_at",
+)
+
+
+def _without_end() -> Q:
+    # The log transport's message ids begin so: no event will ever tell of its mails.
+    accepted = Q(sent_at__isnull=False) & ~Q(message_id__startswith="log-")
+    return accepted & Q(**{f"{fact}__isnull": True for fact in _ENDS})
+
+
+class EmailSendQuerySet(models.QuerySet["EmailSend"]):
+    def without_final_event(self) -> "EmailSendQuerySet":
+        """Accepted by SES, which has not said yet how it ended."""
+        return self.filter(_without_end())
+
+
 class EmailSend(Delivery):
     """The ledger: one row for each person of a campaign, from planned to settled."""
 
@@ -114,9 +138,12 @@ class EmailSend(Delivery):
     # Rises when a person has an unknown mail sent again; the facts of a row are about the person, whichever attempt told.
     attempt = models.PositiveSmallIntegerField(db_default=1, editable=False)
 
+    objects = EmailSendQuerySet.as_manager()
+
     class Meta:
         db_table = "email_sends"
         indexes: ClassVar = [
+            models.Index(fields=["sent_at"], name="sends_without_end", condition=_without_end()),
             models.Index(
                 fields=["campaign", "id"],
                 name="sends_waiting",

@@ -30,6 +30,7 @@ _MOST_AT_ONCE = 8
 _LISTED = ("waiting", "in_flight", "failed", "unknown", "skipped")
 _STATUS = {"waiting": "queued", "in_flight": "sending"}
 _FACTS = ("delivered", "opened", "clicked", "bounced", "complained", "unsubscribed")
+_OWN = {"bounced": "own_bounces", "complained": "own_complaints"}
 _ALARMING = {"failed", "unknown", "bounced", "complained"}
 _WORKER_SILENT_AFTER = timedelta(seconds=30)
 
@@ -75,7 +76,7 @@ def panel(campaign: Campaign, *, user: AbstractBaseUser | AnonymousUser, now: da
         "headline": f"{counts['sent']:,} of {counts['planned']:,} sent" if counts["planned"] else "Nothing has been sent yet",
         "story": _story(campaign),
         "verb": VERB.get(CampaignStatus(campaign.status), ""),
-        "people": [_fact(name, counts) for name in _FACTS],
+        "people": [_fact(name, counts) for name in _FACTS] + _not_attempted(counts),
         "skips": _skips(campaign) if counts["skipped"] else [],
         "speed": _speed(pace, left),
         "note": _note(campaign, pace, now) if sending else "",
@@ -142,7 +143,14 @@ def _figure(campaign: Campaign, name: str, counts: dict[str, int]) -> Figure:
 
 
 def _fact(name: str, counts: dict[str, int]) -> Figure:
-    return Figure(name, counts[name], _share(counts[name], counts["sent"]), alarming=name in _ALARMING and counts[name] > 0)
+    """A fact about people; the share of bounces and complaints is that of the mails which SES tried to deliver."""
+    tried = counts["sent"] - counts["not_attempted"] if name in _OWN else counts["sent"]
+    own = counts[_OWN.get(name, name)]
+    return Figure(name, counts[name], _share(own, tried), alarming=name in _ALARMING and counts[name] > 0)
+
+
+def _not_attempted(counts: dict[str, int]) -> list[Figure]:
+    return [Figure("not attempted", counts["not_attempted"], "on a list of SES")] if counts["not_attempted"] else []
 
 
 def _skips(campaign: Campaign) -> list[str]:

@@ -9,7 +9,7 @@ from campaigns import tracking
 from notifications import suppressing
 from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, email_events, email_lookup
+from notifications.signals import KnownMail, delivery_history, email_events, email_lookup
 from prospects.signals import unsubscribed
 
 
@@ -19,8 +19,13 @@ def look_up(events: list[SesEvent], **_: Any) -> dict[str, KnownMail]:
 
 
 @receiver(email_events)
-def record(events: list[SesEvent], **_: Any) -> None:
-    tracking.record(events)
+def record(events: list[SesEvent], **_: Any) -> int:
+    return tracking.record(events)
+
+
+@receiver(delivery_history)
+def delivered(emails: list[str], **_: Any) -> dict[str, dict[str, datetime]]:
+    return tracking.delivered(emails)
 
 
 @receiver(unsubscribed)

@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from campaigns import watching_events
 from campaigns.models import Campaign, EmailSend, SendDecision, SkipReason, send_id
 from campaigns.settling_pages import SettlingPages
 from notifications.models import DeliveryStatus, EmailEvent
@@ -43,7 +46,9 @@ _FACTS = {
     "delivered_at": "Delivered",
     "opened_at": "Opened",
     "clicked_at": "Clicked",
+    "soft_bounced_at": "SES gave up (for now)",
     "bounced_at": "Bounced",
+    "not_attempted_at": "Not attempted: on a list of SES",
     "complained_at": "Reported as spam",
     "unsubscribed_at": "Unsubscribed",
 }
@@ -77,12 +82,26 @@ class CampaignFilter(admin.SimpleListFilter):
             yield {"selected": True, "query_string": changelist.get_query_string(remove=["campaign"]), "display": campaign.name}
 
 
+class EndFilter(admin.SimpleListFilter):
+    """Sends of which SES has not said how they ended, though it should have by now."""
+
+    title = "final event"
+    parameter_name = "final_event"
+    template = "admin/pills.html"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> list[tuple[str, str]]:
+        return [("missing", f"None after {settings.EVENT_GAP_HOURS} h")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[EmailSend]) -> QuerySet[EmailSend]:
+        return queryset & watching_events.without_final_event(now=timezone.now()) if self.value() == "missing" else queryset
+
+
 @admin.register(EmailSend)
 class EmailSendAdmin(SettlingPages):
     """One row for each person of a campaign."""
 
     list_display = ("email", "status_label", "campaign_name", "why", "sent_at")
-    list_filter = (CampaignFilter, choice_filter("status", DeliveryStatus.choices))
+    list_filter = (CampaignFilter, choice_filter("status", DeliveryStatus.choices), EndFilter)
     list_select_related = ("campaign",)
     search_fields = ("email",)
     search_help_text = "A whole address, or a message id"

@@ -90,8 +90,11 @@ class CampaignChangeSerializer(CampaignSerializer):
         read_only_fields = ("pause_reason", "created_at", "updated_at", "started_at", "finished_at")
 
 
-class StatsSerializer(serializers.Serializer[dict[str, int]]):
-    """planned = waiting + in_flight + sent + failed + unknown + skipped; the rest counts people."""
+class StatsSerializer(serializers.Serializer[dict[str, float]]):
+    """planned = waiting + in_flight + sent + failed + unknown + skipped; the rest counts people.
+
+    The rates (0 to 1) are of mails that SES tried to deliver: `not_attempted` ones are in none of them.
+    """
 
     planned = serializers.IntegerField()
     waiting = serializers.IntegerField()
@@ -105,8 +108,12 @@ class StatsSerializer(serializers.Serializer[dict[str, int]]):
     opened = serializers.IntegerField()
     clicked = serializers.IntegerField()
     bounced = serializers.IntegerField()
+    soft_bounced = serializers.IntegerField()
     complained = serializers.IntegerField()
+    not_attempted = serializers.IntegerField()
     unsubscribed = serializers.IntegerField()
+    bounce_rate = serializers.FloatField()
+    complaint_rate = serializers.FloatField()
 
 
 class CampaignDetailSerializer(serializers.Serializer[dict[str, Any]]):
@@ -141,6 +148,8 @@ class EmailSendSerializer(serializers.ModelSerializer[EmailSend]):
             "opened_at",
             "clicked_at",
             "bounced_at",
+            "soft_bounced_at",
+            "not_attempted_at",
             "complained_at",
             "unsubscribed_at",
         )

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import claiming, dispatching, lifecycle, safeguards, watching
+from campaigns import claiming, dispatching, lifecycle, safeguards, watching, watching_events
 from notifications import transports
 
 
@@ -36,3 +36,9 @@ def protect_campaigns() -> None:
 def watch() -> None:
     """Beat's look at what must not be: log alarms when they begin and when they end."""
     watching.watch(now=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def watch_events() -> None:
+    """Beat's look at whether SES still tells what becomes of mails."""
+    watching_events.watch(now=timezone.now())

@@ -15,7 +15,8 @@ from typing import Any
 
 from django.db import connection
 
-from campaigns.models import EmailSend, SendAttempt
+from campaigns import composing
+from campaigns.models import Campaign, EmailSend, SendAttempt
 from notifications import meaning
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail
@@ -27,6 +28,8 @@ _FACTS = (
     "opened_at",
     "clicked_at",
     "bounced_at",
+    "soft_bounced_at",
+    "not_attempted_at",
     "complained_at",
     "rejected_at",
     "unsubscribed_at",
@@ -58,6 +61,11 @@ UPDATE email_sends s
            ELSE s.error END
   FROM told t JOIN locked USING (id)
  WHERE s.id = t.id AND (t.message_id = '' OR s.message_id IN ('', t.message_id))
+   AND (s.message_id = '' AND (t.message_id <> '' OR s.call_started_at IS NULL)
+        OR ({", ".join(f"least(s.{fact}, t.{fact})" for fact in _FACTS)})
+           IS DISTINCT FROM ({", ".join(f"s.{fact}" for fact in _FACTS)})
+        OR (t.bounced_at = s.bounced_at OR s.bounced_at IS NULL AND t.rejected_at = s.rejected_at)
+           AND t.error COLLATE "C" < s.error)
 """  # noqa: S608
 
 # Of an attempt that is not the row's own: the message id and what became of that very mail.
@@ -70,6 +78,14 @@ ON CONFLICT (send_id, attempt) DO UPDATE
        sent_at = least(old.sent_at, excluded.sent_at), rejected_at = least(old.rejected_at, excluded.rejected_at),
        error = CASE WHEN excluded.error <> '' THEN excluded.error ELSE old.error END
  WHERE old.message_id IN ('', excluded.message_id)
+"""
+
+# By way of the campaigns: the index on (campaign, address) is asked once for each of them.
+_DELIVERED = """
+SELECT s.email, s.message_id, s.delivered_at
+  FROM email_campaigns c
+ CROSS JOIN LATERAL (SELECT email, message_id, delivered_at FROM email_sends
+                      WHERE campaign_id = c.id AND email = ANY(%s) AND delivered_at IS NOT NULL) AS s
 """
 
 _UNSUBSCRIBED = """
@@ -95,24 +111,43 @@ _Told = tuple[SesEvent, _Found]
 
 
 def look_up(events: Iterable[SesEvent]) -> dict[str, KnownMail]:
-    """Whose mail each event is about, by its fingerprint; only for mails of campaigns."""
-    return {event.fingerprint: KnownMail(found.send.email, found.send.campaign.key) for event, found in _match(list(events))}
+    """Whose mail each event is about, by its fingerprint; only for mails of campaigns, and their rehearsals."""
+    events = list(events)
+    rehearsals = _rehearsals(events)
+    known = {event.fingerprint: KnownMail("", rehearsal=True) for event in events if event.message_id in rehearsals}
+    found = ((event.fingerprint, one.send) for event, one in _match(events))
+    return known | {fingerprint: KnownMail(send.email, send.campaign.key) for fingerprint, send in found}
 
 
-def record(events: Iterable[SesEvent]) -> None:
-    """Add what the events state to their sends. Leases are the workers' business and stay as they are."""
+def delivered(emails: list[str]) -> dict[str, dict[str, datetime]]:
+    """When campaigns' mails to these addresses were delivered, by address and message id."""
+    history: dict[str, dict[str, datetime]] = defaultdict(dict)
+    with connection.cursor() as cursor:
+        cursor.execute(_DELIVERED, [emails])
+        for email, message_id, moment in cursor.fetchall():
+            history[email][message_id] = moment
+    return history
+
+
+def record(events: Iterable[SesEvent]) -> int:
+    """Add what the events state to their sends; returns how many changed.
+
+    Leases are the workers' business and stay as they are.
+    """
     told: dict[int, list[_Told]] = defaultdict(list)
     for event, found in _match(list(events)):
         told[found.send.pk].append((event, found))
     if not told:
-        return
+        return 0
     rows = [_row(pairs) for _, pairs in sorted(told.items())]
     attempts = [_attempt_row(pairs) for _, group in sorted(told.items()) for pairs in _by_attempt(group)]
     with connection.cursor() as cursor:
         cursor.execute(_RECORD, _columns(rows, ("id", "message_id", "earlier_id", "error", *_FACTS)))
+        changed = int(cursor.rowcount)
         if attempts:
             names = ("send", "attempt", "message_id", "error", "sent_at", "rejected_at")
             cursor.execute(_RECORD_ATTEMPT, _columns(attempts, names))
+    return changed
 
 
 def record_unsubscribes(prospect_ids: list[int], *, campaign_key: str, now: datetime) -> None:
@@ -189,6 +224,13 @@ def parse_tag(send_id: str) -> tuple[str, int, int] | None:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
+def _rehearsals(events: list[SesEvent]) -> set[str]:
+    """The message ids of test mails: their tag names a campaign of ours and no row, and no row is made of them."""
+    keys = {event.message_id: key for event in events if (key := composing.rehearsed_campaign(event.send_id))}
+    ours = set(Campaign.objects.filter(key__in=set(keys.values())).values_list("key", flat=True)) if keys else set()
+    return {message_id for message_id, key in keys.items() if key in ours}
 
 
 def _lean(sends: Any) -> Any:

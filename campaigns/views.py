@@ -22,6 +22,7 @@ from campaigns.serializers import (
     EmailSendSerializer,
     PreviewSerializer,
     SendRequestSerializer,
+    StatsSerializer,
     TestSendAnswerSerializer,
     TestSendSerializer,
 )
@@ -31,7 +32,8 @@ from prospects.models import Prospect
 
 
 def _detail(campaign: Campaign) -> dict[str, Any]:
-    return {"campaign": CampaignSerializer(campaign).data, "stats": reporting.stats(campaign.pk)}
+    counts = reporting.stats(campaign.pk)
+    return {"campaign": CampaignSerializer(campaign).data, "stats": StatsSerializer(counts | reporting.rates(counts)).data}
 
 
 class CampaignList(generics.ListCreateAPIView[Campaign]):

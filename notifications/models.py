@@ -79,6 +79,10 @@ class Delivery(models.Model):
     opened_at = models.DateTimeField(null=True, blank=True)
     clicked_at = models.DateTimeField(null=True, blank=True)
     bounced_at = models.DateTimeField(null=True, blank=True)
+    # SES gave up for now: final for this mail, and no verdict about the address.
+    soft_bounced_at = models.DateTimeField(null=True, blank=True)
+    # SES never tried, because of a list of its own: bounced or complained, and no part of our rates.
+    not_attempted_at = models.DateTimeField(null=True, blank=True)
     complained_at = models.DateTimeField(null=True, blank=True)
     rejected_at = models.DateTimeField(null=True, blank=True)
     message_id = models.CharField(max_length=255, blank=True)
@@ -177,12 +181,16 @@ class EmailEvent(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     applied_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=200, blank=True)
+    # When a parked event is looked at again; each time it has waited twice as long.
+    look_again_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "email_events"
         indexes: ClassVar = [
             models.Index(fields=["id"], name="events_pending", condition=Q(state="pending")),
             models.Index(fields=["message_id"], name="events_parked", condition=Q(state="parked")),
+            models.Index(fields=["look_again_at"], name="events_look_again", condition=Q(state="parked")),
+            models.Index(fields=["received_at"], name="events_of_strangers", condition=Q(state="parked")),
             models.Index(fields=["message_id", "occurred_at"], name="events_of_a_mail", condition=~Q(message_id="")),
             models.Index(fields=["send_id"], name="events_of_a_send", condition=~Q(send_id="")),
             models.Index(fields=["-received_at"], name="events_recent"),
@@ -195,6 +203,21 @@ class EmailEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.message_id}"
+
+
+class SoftBounce(models.Model):
+    """One bounce that was not permanent, by its address: several in a row are a loss (`soft_bouncing`)."""
+
+    fingerprint = models.CharField(max_length=64, unique=True)
+    email = models.CharField(max_length=254, db_index=True)
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "soft_bounces"
+
+    def __str__(self) -> str:
+        return f"{self.email} at {self.occurred_at}"
 
 
 class SendPace(models.Model):

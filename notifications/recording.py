@@ -1,26 +1,27 @@
 """The inbox of events: stored before they are answered, applied later, in batches, once each.
 
-Applying locks addresses, then people, then sends, as unsubscribing does, so that neither can
-deadlock with the other. Every effect is monotone (the earliest time of each fact, the strongest
-reason), so that order and repetition cannot matter.
+One batch at a time is applied; it locks addresses, then people, then sends, as unsubscribing does, so that
+neither can deadlock with the other. Every effect is a function of what has been told (the earliest time of
+each fact, the strongest reason, the runs of soft bounces), so that order and repetition cannot matter.
 """
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, meaning, signals, suppressing
-from notifications.meaning import Effect
-from notifications.models import EmailEvent, SuppressionReason
+from notifications import eventbridge, losing, meaning, signals
+from notifications.models import EmailEvent
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, Loss
-from outreach import addresses
+from notifications.signals import KnownMail
+from notifications.soft_bouncing import Told
 
 log = structlog.get_logger("notifications")
 
@@ -32,21 +33,35 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, '')
 ON CONFLICT (fingerprint) DO NOTHING
 """
 
+# The same news came before without a tag, as feedback notifications of an identity do: the copy that names our
+# send takes its place. No ON CONFLICT DO UPDATE: that would make every duplicate wait for the batch being applied.
+# A row that is being inserted meanwhile has committed when the statement above returns, so that this one sees it.
+_ENRICH = """
+UPDATE email_events
+   SET route = %s, send_id = %s, body = %s, look_again_at = NULL,
+       state = CASE WHEN state = 'applied' THEN 'applied' ELSE 'pending' END,
+       outcome = CASE WHEN state = 'applied' THEN outcome ELSE '' END
+ WHERE fingerprint = %s AND send_id = ''
+"""
+
+# A replay changes only what turns out otherwise than before, and leaves alone when it was first applied.
 _MARK = """
 UPDATE email_events e
-   SET state = v.state, outcome = v.outcome, applied_at = CASE WHEN v.state = 'applied' THEN %(now)s::timestamptz END
+   SET state = v.state, outcome = v.outcome,
+       applied_at = CASE WHEN v.state = 'applied' THEN coalesce(e.applied_at, %(now)s::timestamptz) END,
+       look_again_at = CASE WHEN v.state = 'parked' THEN %(now)s::timestamptz + %(patience)s END
   FROM unnest(%(ids)s::bigint[], %(states)s::text[], %(outcomes)s::text[]) AS v (id, state, outcome)
- WHERE e.id = v.id
+ WHERE e.id = v.id AND (e.state, e.outcome) <> (v.state, v.outcome)
 """
 
 _READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read}
-_REASONS = {
-    Effect.BOUNCE: SuppressionReason.BOUNCE,
-    Effect.COMPLAINT: SuppressionReason.COMPLAINT,
-    Effect.UNSUBSCRIBE: SuppressionReason.UNSUBSCRIBE,
-}
-_LOSSES = 0x1055E5
+_ONE_BATCH = 0x1055E5  # the key of an advisory lock
+_FIRST_LOOK = timedelta(seconds=10)
+_REHEARSAL = "about a test mail"
 _PARKED = "no mail with this message id is known (yet)"
+
+
+Events = QuerySet[EmailEvent]
 
 
 class Stored(StrEnum):
@@ -66,14 +81,36 @@ class _Mark:
     outcome: str
 
 
+@dataclass
+class Report:
+    """What applying came to: events by state and effect, and how many rows changed because of them."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    sends: int = 0
+    people: int = 0
+    addresses: int = 0
+
+    def add(self, other: "Report") -> None:
+        self.events.update(other.events)
+        self.sends += other.sends
+        self.people += other.people
+        self.addresses += other.addresses
+
+
 def store(event: SesEvent, *, route: EmailEvent.Route, body: bytes, received_at: datetime) -> Stored:
-    """Keep a verified event as it came, once, in one statement that has committed when this returns."""
+    """Keep a verified event as it came, once; it has committed when this returns.
+
+    Of two copies of the same news the one with our tag is kept, whichever came first.
+    """
     state = State.PENDING if event.is_of_interest else State.IGNORED
     names = (event.fingerprint, route, event.event_type, event.message_id, event.send_id)
     with connection.cursor() as cursor:
         cursor.execute(_STORE, [*names, event.occurred_at, received_at, body, state])
         if not cursor.rowcount:
-            return Stored.DUPLICATE
+            if event.send_id:
+                cursor.execute(_ENRICH, [route, event.send_id, body, event.fingerprint])
+            # After an insert without effect the cursor's count is 0 still.
+            return Stored.STORED if cursor.rowcount else Stored.DUPLICATE
     if event.is_of_interest:
         return Stored.STORED
     _log_of_no_interest(event)
@@ -87,14 +124,23 @@ def apply_events(*, now: datetime, limit: int = 500) -> int:
     aside. While the database is in trouble all of them keep waiting: raises its error.
     """
     waiting = EmailEvent.objects.filter(state=State.PENDING).order_by("id")[:limit]
+    return apply(waiting, now=now).events.total()
+
+
+def apply(stored: Events, *, now: datetime, quietly: bool = False) -> Report:
+    """Apply these events, whatever became of them before; those that somebody else applies now are left to them.
+
+    Raises the error of a database in trouble.
+    """
     try:
-        done = _apply(waiting, now=now)
+        marks, report = _apply(stored, now=now)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
         log.exception("email_events_batch_failed")
-        return sum(_apply_alone(pk, now=now) for pk in list(waiting.values_list("pk", flat=True)))
-    return _finish(done)
+        return _apply_each(stored, now=now, quietly=quietly)
+    _finish(marks, quietly=quietly)
+    return report
 
 
 def unpark(*, message_ids: Iterable[str]) -> int:
@@ -108,83 +154,91 @@ def unpark(*, message_ids: Iterable[str]) -> int:
 
 
 @transaction.atomic
-def _apply(waiting: "QuerySet[EmailEvent]", *, now: datetime) -> list[_Mark]:
-    rows = list(waiting.select_for_update(skip_locked=True))
-    events = [_read(row) for row in rows]
-    known = _look_up(events)
-    losses = list(_losses(events, known))
-    if losses:
-        _suppress(losses, now)
-        signals.addresses_lost.send(sender=EmailEvent, losses=losses, now=now)
-    if told := [event for event in events if event.fingerprint in known]:
-        signals.email_events.send(sender=EmailEvent, events=told, now=now)
+def _apply(stored: Events, *, now: datetime) -> tuple[list[_Mark], Report]:
+    rows = list(stored.select_for_update(skip_locked=True))
+    _one_batch_at_a_time()
+    events = [read(row) for row in rows]
+    known = look_up(events)
+    told = [
+        Told(event, known[event.fingerprint].email, row.received_at)
+        for event, row in zip(events, rows, strict=True)
+        if event.fingerprint in known and not known[event.fingerprint].rehearsal
+    ]
+    report = Report()
+    report.addresses, report.people = losing.lose(told, known, limit=settings.SOFT_BOUNCE_LIMIT, now=now)
+    if told:
+        answers: Iterable[tuple[Any, Any]] = signals.email_events.send(
+            sender=EmailEvent, events=[one.event for one in told], now=now
+        )
+        report.sends = sum(changed or 0 for _, changed in answers)
     marks = [_judge(event, known) for event in events]
     _mark(rows, marks, now)
-    return marks
+    report.events.update(f"{mark.state} {mark.outcome}".strip() for mark in marks)
+    return marks, report
 
 
-def _apply_alone(pk: int, *, now: datetime) -> int:
-    one = EmailEvent.objects.filter(pk=pk, state=State.PENDING)
-    try:
-        done = _apply(one, now=now)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception as error:
-        log.exception("email_event_failed", event_id=pk)
-        return one.update(state=State.IGNORED, outcome=f"error: {type(error).__name__}: {error}"[:200].replace("\x00", ""))
-    return _finish(done)
+def _apply_each(stored: Events, *, now: datetime, quietly: bool) -> Report:
+    report = Report()
+    for pk in list(stored.values_list("pk", flat=True)):
+        one = EmailEvent.objects.filter(pk=pk)
+        try:
+            marks, applied = _apply(one, now=now)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception as error:
+            log.exception("email_event_failed", event_id=pk)
+            one.update(state=State.IGNORED, outcome=f"error: {type(error).__name__}: {error}"[:200].replace("\x00", ""))
+            report.events["ignored error"] += 1
+        else:
+            report.add(applied)
+            _finish(marks, quietly=quietly)
+    return report
 
 
-def _finish(done: list[_Mark]) -> int:
+def _one_batch_at_a_time() -> None:
+    # Three statements cannot keep one order of addresses; and a run of soft bounces is judged knowing all that was told.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_BATCH])
+
+
+def _finish(done: list[_Mark], *, quietly: bool) -> None:
     """After the commit: log, and let events wait again that are parked under an id known by now."""
-    for mark in done:
+    for mark in done if not quietly else []:
         _log(mark)
     parked = [mark.event for mark in done if mark.state == State.PARKED]
-    known = [mark.event for mark in done if mark.state == State.APPLIED]
-    found = _look_up(parked)
+    known = [mark.event for mark in done if mark.state == State.APPLIED or mark.outcome == _REHEARSAL]
+    found = look_up(parked)
     unpark(message_ids={event.message_id for event in [*known, *(one for one in parked if one.fingerprint in found)]})
-    return len(done)
 
 
-def _read(row: EmailEvent) -> SesEvent:
+def read(row: EmailEvent) -> SesEvent:
     """The event in a stored body. The fingerprint stays the stored one, also when its recipe changes."""
     event = _READERS[EmailEvent.Route(row.route)](bytes(row.body), received_at=row.received_at)
     return replace(event, fingerprint=row.fingerprint)
 
 
-def _look_up(events: list[SesEvent]) -> dict[str, KnownMail]:
+def look_up(events: list[SesEvent]) -> dict[str, KnownMail]:
+    """Whose mail each event is about, by its fingerprint, asked of every app that sends."""
+    known = _ask([event for event in events if event.is_of_interest])
+    return known | _rehearsals([event for event in events if event.is_of_interest and event.fingerprint not in known])
+
+
+def _ask(events: list[SesEvent]) -> dict[str, KnownMail]:
     known: dict[str, KnownMail] = {}
-    interesting = [event for event in events if event.is_of_interest]
-    if interesting:
-        answers: Iterable[tuple[Any, Any]] = signals.email_lookup.send(sender=EmailEvent, events=interesting)
+    if events:
+        answers: Iterable[tuple[Any, Any]] = signals.email_lookup.send(sender=EmailEvent, events=events)
         for _, answer in answers:
             known.update(answer)
     return known
 
 
-def _losses(events: list[SesEvent], known: dict[str, KnownMail]) -> Iterable[Loss]:
-    """Who is lost: only a stored recipient of that very mail, whoever else the event names."""
-    for event in events:
-        mail, effect = known.get(event.fingerprint), meaning.decide(event)
-        if mail and effect and meaning.concerns(event, mail.email):
-            yield Loss(
-                email=mail.email,
-                effect=effect,
-                occurred_at=event.occurred_at,
-                fingerprint=event.fingerprint,
-                campaign_key=mail.campaign_key,
-                user_agent=event.user_agent,
-            )
-
-
-def _suppress(losses: list[Loss], now: datetime) -> None:
-    with connection.cursor() as cursor:
-        # One batch with losses at a time: three statements cannot keep one order of addresses.
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOSSES])
-    for effect, reason in _REASONS.items():
-        emails = {loss.email for loss in losses if loss.effect is effect}
-        if real := [email for email in emails if addresses.domain_of(email) != meaning.SIMULATOR_DOMAIN]:
-            suppressing.suppress(real, reason=reason, source="SES", now=now)
+def _rehearsals(events: list[SesEvent]) -> dict[str, KnownMail]:
+    """Test mails have no row that could tell whose an event without a tag is: another event of the mail tells."""
+    untagged = {event.message_id: event for event in events if not event.send_id}
+    told = EmailEvent.objects.filter(message_id__in=list(untagged)).exclude(message_id="").exclude(send_id="")
+    tags = dict(told.values_list("message_id", "send_id")) if untagged else {}
+    found = _ask([replace(event, send_id=tags[event.message_id]) for event in events if event.message_id in tags])
+    return {fingerprint: mail for fingerprint, mail in found.items() if mail.rehearsal}
 
 
 def _judge(event: SesEvent, known: dict[str, KnownMail]) -> _Mark:
@@ -193,6 +247,8 @@ def _judge(event: SesEvent, known: dict[str, KnownMail]) -> _Mark:
     mail = known.get(event.fingerprint)
     if not mail:
         return _Mark(event, State.PARKED, _PARKED)
+    if mail.rehearsal:
+        return _Mark(event, State.IGNORED, _REHEARSAL)
     return _Mark(event, State.APPLIED, meaning.decide(event) if meaning.concerns(event, mail.email) else "")
 
 
@@ -202,6 +258,7 @@ def _mark(rows: list[EmailEvent], marks: list[_Mark], now: datetime) -> None:
         "states": [mark.state for mark in marks],
         "outcomes": [mark.outcome for mark in marks],
         "now": now,
+        "patience": _FIRST_LOOK,
     }
     with connection.cursor() as cursor:
         cursor.execute(_MARK, values)
@@ -219,9 +276,11 @@ def _log(mark: _Mark) -> None:
         "outcome": mark.outcome,
         "bounce_type": event.bounce_type,
         "bounce_sub_type": event.bounce_sub_type,
+        "delay_type": event.delay_type,
         "complaint_feedback_type": event.complaint_feedback_type,
     }
-    log.info("email_event", **{name: word for name, word in words.items() if word})
+    say = log.warning if meaning.is_worrying(event) else log.info
+    say("email_event", **{name: word for name, word in words.items() if word})
 
 
 def _log_of_no_interest(event: SesEvent) -> None:

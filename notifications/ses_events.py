@@ -64,10 +64,11 @@ class NotAnEvent(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A person whom an event names: normalised where possible; `action` is a bounce's (RFC 3464, 2.3.3)."""
+    """A person whom an event names: normalised where possible; `action` and `status` are a bounce's (RFC 3464, 2.3.3, 2.3.4)."""
 
     email: str
     action: str = ""
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class SesEvent:
     recipients: tuple[Recipient, ...]
     bounce_type: str
     bounce_sub_type: str
+    delay_type: str
     complaint_feedback_type: str
     complaint_sub_type: str
     diagnostic: str
@@ -145,6 +147,7 @@ def read(event: dict[str, Any], *, raw: bytes, received_at: datetime, other_type
         recipients=recipients,
         bounce_type=_text(part.get("bounceType"), 64),
         bounce_sub_type=_text(part.get("bounceSubType"), 64),
+        delay_type=_text(part.get("delayType"), 64),
         complaint_feedback_type=_text(part.get("complaintFeedbackType"), 64),
         complaint_sub_type=_text(part.get("complaintSubType"), 64),
         diagnostic=_diagnostic(part, kind),
@@ -175,7 +178,8 @@ def _kind(event: dict[str, Any]) -> EventType | None:
 def _recipients(part: dict[str, Any], kind: EventType | None) -> Iterable[Recipient]:
     for item in _list(part.get(_RECIPIENTS.get(kind, ""))) if kind else []:
         if isinstance(item, dict):
-            yield Recipient(_address(item.get("emailAddress")), _text(item.get("action"), 64).lower())
+            action, status = _text(item.get("action"), 64).lower(), _text(item.get("status"), 64).strip()
+            yield Recipient(_address(item.get("emailAddress")), action, status)
         else:
             yield Recipient(_address(item))
 

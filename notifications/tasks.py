@@ -3,10 +3,11 @@
 from celery import shared_task
 from django.utils import timezone
 
-from notifications import recording, waking
+from notifications import forgetting, recording, revisiting, waking
 from outreach.publishing import publish
 
 _BATCH = 500
+_FORGOTTEN_AT_ONCE = 5000
 
 
 @shared_task(ignore_result=True)
@@ -14,3 +15,20 @@ def apply_events() -> None:
     """Apply one batch; a full one means that more may wait."""
     if recording.apply_events(now=timezone.now(), limit=_BATCH) == _BATCH:
         publish(waking.APPLY_EVENTS)
+
+
+@shared_task(ignore_result=True)
+def look_at_parked_events() -> None:
+    """Beat's sweep over events whose mail was not known when they came."""
+    looked, freed = revisiting.look_again(now=timezone.now(), limit=_BATCH)
+    if freed:
+        publish(waking.APPLY_EVENTS)
+    if looked == _BATCH:
+        publish("notifications.tasks.look_at_parked_events")
+
+
+@shared_task(ignore_result=True)
+def forget_events() -> None:
+    """Nightly: delete old events in small batches, one task each, so that others get their turn."""
+    if forgetting.forget(now=timezone.now(), limit=_FORGOTTEN_AT_ONCE) == _FORGOTTEN_AT_ONCE:
+        publish("notifications.tasks.forget_events")

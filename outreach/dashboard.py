@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from campaigns import watching_events
 from campaigns.models import EmailSend
 from campaigns.panels import unfinished
 from notifications.models import DeliveryStatus, EmailEvent, Suppression
@@ -43,6 +44,7 @@ def _about_sends(now: datetime) -> list[tuple[str, str, str]]:
     sends = EmailSend.objects.all()
     return [
         _card("Sent in 24 hours", sends.filter(call_started_at__gt=now - _DAY, sent_at__isnull=False), ""),
+        _card("No word from SES", watching_events.without_final_event(now=now), "campaigns_emailsend", "final_event=missing"),
         _card("Waiting to be sent", sends.filter(status=DeliveryStatus.QUEUED), "campaigns_emailsend", "status=queued"),
     ]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
+from celery.schedules import crontab
 
 from outreach import connections
 from outreach.addresses import is_address
@@ -48,6 +49,10 @@ CAMPAIGN_PAUSE_SAME_ERRORS = env.whole("CAMPAIGN_PAUSE_SAME_ERRORS", 20, least=2
 CAMPAIGN_PAUSE_BOUNCE_RATE = env.number("CAMPAIGN_PAUSE_BOUNCE_RATE", 0.05, least=0.001, most=1)
 CAMPAIGN_PAUSE_COMPLAINT_RATE = env.number("CAMPAIGN_PAUSE_COMPLAINT_RATE", 0.001, least=0.0001, most=1)
 CAMPAIGN_PAUSE_RATES_FROM = env.whole("CAMPAIGN_PAUSE_RATES_FROM", 500, least=1, most=1_000_000)
+SOFT_BOUNCE_LIMIT = env.whole("SOFT_BOUNCE_LIMIT", 5, least=0, most=1000)
+EVENT_RETENTION_DAYS = env.whole("EVENT_RETENTION_DAYS", 90, least=0, most=36_500)
+EVENT_STRANGER_RETENTION_DAYS = env.whole("EVENT_STRANGER_RETENTION_DAYS", 14, least=0, most=36_500)
+EVENT_GAP_HOURS = env.whole("EVENT_GAP_HOURS", 24, least=1, most=8760)
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
 IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
 IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
@@ -300,6 +305,9 @@ CELERY_BEAT_SCHEDULE = {
     "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
     "protect-campaigns": {"task": "campaigns.tasks.protect_campaigns", "schedule": 10.0, "options": {"expires": 10}},
     "watch": {"task": "campaigns.tasks.watch", "schedule": 30.0, "options": {"expires": 30}},
+    "watch-events": {"task": "campaigns.tasks.watch_events", "schedule": 60.0, "options": {"expires": 60}},
+    "look-at-parked-events": {"task": "notifications.tasks.look_at_parked_events", "schedule": 10.0, "options": {"expires": 10}},
+    "forget-events": {"task": "notifications.tasks.forget_events", "schedule": crontab(hour="3", minute="30")},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
     "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},

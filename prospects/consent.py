@@ -1,13 +1,14 @@
 """What bounces and complaints mean for people: the facts from which their status follows, and the audit."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from notifications.meaning import Effect
-from notifications.signals import Loss
+from notifications.signals import Loss, Revision
 from prospects.models import Unsubscribe
 
 _FACT = {Effect.BOUNCE: "bounced_at", Effect.COMPLAINT: "complained_at", Effect.UNSUBSCRIBE: "unsubscribed_at"}
@@ -29,18 +30,31 @@ WITH lost AS (
      WHERE p.id = l.prospect_id
        AND (l.bounced_at < coalesce(p.bounced_at, 'infinity') OR l.complained_at < coalesce(p.complained_at, 'infinity')
             OR l.unsubscribed_at < coalesce(p.unsubscribed_at, 'infinity'))
+    RETURNING p.id
 )
-SELECT email, prospect_id FROM locked
+SELECT email, prospect_id, (SELECT count(*) FROM changed) FROM locked
+"""
+
+# A person whom somebody has taken up again, or whom another bounce cost us earlier, is none of the revision's business.
+_REVISE = """
+WITH revised AS (
+    SELECT * FROM unnest(%(email)s::text[], %(was)s::timestamptz[], %(since)s::timestamptz[]) AS r (email, was, since)
+), locked AS (
+    SELECT p.id, revised.* FROM prospects p JOIN revised USING (email) ORDER BY p.id FOR NO KEY UPDATE OF p
+)
+UPDATE prospects p SET bounced_at = l.since, updated_at = %(now)s
+  FROM locked l WHERE p.id = l.id AND p.bounced_at = l.was
 """
 
 
-def record_losses(losses: Iterable[Loss], *, now: datetime) -> None:
+def record_losses(losses: Iterable[Loss], *, now: datetime) -> int:
     """Mark people as bounced, complained or unsubscribed since the event, and audit those who said no.
 
-    Repeating it changes nothing. Somebody who is no prospect (any more) is audited by address alone.
+    Repeating it changes nothing. Somebody who is no prospect (any more) is audited by address alone. Of a loss
+    that a member of staff has lifted since, the audit stays and the mark does not come back. Returns how many changed.
     """
     losses = list(losses)
-    people = _mark(losses, now)
+    people, changed = _mark(losses, now)
     audit = [
         Unsubscribe(
             prospect_id=people.get(loss.email),
@@ -55,15 +69,26 @@ def record_losses(losses: Iterable[Loss], *, now: datetime) -> None:
         if loss.effect in _METHOD
     ]
     Unsubscribe.objects.bulk_create(audit, ignore_conflicts=True)
+    return changed
 
 
-def _mark(losses: list[Loss], now: datetime) -> dict[str, int]:
-    """Write the facts; returns the ids of the prospects by address."""
+def revise(revisions: Iterable[Revision], *, now: datetime) -> int:
+    """Correct since when people have bounced, or take it back, where soft bounces had said so too early."""
+    rows = [asdict(revision) for revision in revisions]
+    with connection.cursor() as cursor:
+        cursor.execute(_REVISE, {name: [row[name] for row in rows] for name in ("email", "was", "since")} | {"now": now})
+        return int(cursor.rowcount)
+
+
+def _mark(losses: list[Loss], now: datetime) -> tuple[dict[str, int], int]:
+    """Write the facts; returns the ids of the prospects by address, and how many rows changed."""
     rows: dict[str, dict[str, Any]] = {}
     for loss in losses:
         row, fact = rows.setdefault(loss.email, {"email": loss.email}), _FACT[loss.effect]
-        row[fact] = min(loss.occurred_at, row.get(fact, loss.occurred_at))
+        if loss.stands:
+            row[fact] = min(loss.occurred_at, row.get(fact, loss.occurred_at))
     with connection.cursor() as cursor:
         columns = {name: [row.get(name) for row in rows.values()] for name in ("email", *_FACT.values())}
         cursor.execute(_RECORD, columns | {"now": now})
-        return dict(cursor.fetchall())
+        found = cursor.fetchall()
+    return {email: prospect_id for email, prospect_id, _ in found}, found[0][2] if found else 0

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
-from notifications.signals import Loss, addresses_lost
+from notifications.signals import Loss, Revision, addresses_lost, addresses_revised
 from prospects import consent, unsubscribing
 from prospects.models import Prospect
 
@@ -17,5 +17,10 @@ def retire_token(instance: Prospect, **_: Any) -> None:
 
 
 @receiver(addresses_lost)
-def record_losses(losses: list[Loss], now: datetime, **_: Any) -> None:
-    consent.record_losses(losses, now=now)
+def record_losses(losses: list[Loss], now: datetime, **_: Any) -> int:
+    return consent.record_losses(losses, now=now)
+
+
+@receiver(addresses_revised)
+def revise(revisions: list[Revision], now: datetime, **_: Any) -> int:
+    return consent.revise(revisions, now=now)

@@ -9,6 +9,18 @@ from pathlib import Path
 
 
 def main():
+    from tests.bench import events
+
+    with prepared():
+        bench_import()
+        bench_pipeline()
+        bench_ses()
+        events.bench(seconds=int(os.environ.get("BENCH_SECONDS", "60")), queued=100_000)
+
+
+@contextmanager
+def prepared():
+    """A database and a Redis of our own, migrated."""
     from outreach import local
 
     with tempfile.TemporaryDirectory(prefix="outreach-bench-") as directory, local.services(Path(directory)) as services:
@@ -27,9 +39,7 @@ def main():
         from django.core.management import call_command
 
         call_command("migrate", verbosity=0)
-        bench_import()
-        bench_pipeline()
-        bench_ses()
+        yield
 
 
 @contextmanager
@@ -102,7 +112,7 @@ def bench_ses(mails=2000):
     sink.close()
 
 
-def started():
+def started(*, quietly=False):
     from django.utils import timezone
 
     from campaigns import enrolling, lifecycle
@@ -112,7 +122,7 @@ def started():
     body = "<p>Hello {{ first_name }} of {{ company }}, {{ attributes.city }}</p>" + "<p>word </p>" * 200
     campaign = Campaign.objects.create(name="Bench", subject="Hello {{ first_name }}", body_html=body)
     count = 100_000
-    with measured("start and enrolment", count):
+    with quiet(quietly), measured("start and enrolment", count):
         lifecycle.start_campaign(campaign, by="bench", now=timezone.now())
         enrolling.enrol(campaign.pk, seconds=600)
     return campaign, campaign.generation

@@ -10,28 +10,33 @@ from tests.events import event
 ADA = "ada@example.com"
 MAILED = datetime(2026, 11, 1, 12, 0, 0, 12000, tzinfo=UTC)
 
+NO, SOFT = False, True
+
 # https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html#bounce-types
+# type, sub-type, what it costs the person, whether it counts towards a run of soft bounces, whether SES tried at all
 BOUNCES = [
-    ("Permanent", "General", Effect.BOUNCE),
-    ("Permanent", "NoEmail", Effect.BOUNCE),
-    ("Permanent", "Suppressed", Effect.BOUNCE),
-    ("Permanent", "OnAccountSuppressionList", Effect.BOUNCE),
-    ("Permanent", "OnTenantSuppressionList", Effect.BOUNCE),
-    ("Permanent", "EmailValidationSuppressed", Effect.BOUNCE),
-    ("Permanent", "UnsubscribedRecipient", Effect.UNSUBSCRIBE),
-    ("Permanent", "SomethingNew", Effect.BOUNCE),
-    ("Permanent", None, Effect.BOUNCE),
-    ("Undetermined", "Undetermined", Effect.NOTHING),
-    # Out-of-office replies are among these.
-    ("Transient", "General", Effect.NOTHING),
-    ("Transient", "MailboxFull", Effect.NOTHING),
-    ("Transient", "MessageTooLarge", Effect.NOTHING),
-    ("Transient", "ContentRejected", Effect.NOTHING),
-    ("Transient", "AttachmentRejected", Effect.NOTHING),
-    ("Transient", "CustomTimeoutExceeded", Effect.NOTHING),
-    ("Transient", "SomethingNew", Effect.NOTHING),
-    ("SomethingNew", "General", Effect.NOTHING),
-    (None, None, Effect.NOTHING),
+    ("Permanent", "General", Effect.BOUNCE, NO, True),
+    ("Permanent", "NoEmail", Effect.BOUNCE, NO, True),
+    # SES' global list: not delivered either, but SES counts it in its bounce rate, and so do we.
+    ("Permanent", "Suppressed", Effect.BOUNCE, NO, True),
+    ("Permanent", "OnAccountSuppressionList", Effect.BOUNCE, NO, False),
+    ("Permanent", "OnTenantSuppressionList", Effect.BOUNCE, NO, False),
+    ("Permanent", "EmailValidationSuppressed", Effect.BOUNCE, NO, False),
+    ("Permanent", "UnsubscribedRecipient", Effect.UNSUBSCRIBE, NO, False),
+    ("Permanent", "SomethingNew", Effect.BOUNCE, NO, True),
+    ("Permanent", None, Effect.BOUNCE, NO, True),
+    ("Undetermined", "Undetermined", Effect.NOTHING, NO, True),
+    # Out-of-office replies are among these; the delivery before each keeps them from making a run.
+    ("Transient", "General", Effect.NOTHING, SOFT, True),
+    ("Transient", "MailboxFull", Effect.NOTHING, SOFT, True),
+    ("Transient", "MessageTooLarge", Effect.NOTHING, NO, True),
+    ("Transient", "ContentRejected", Effect.NOTHING, NO, True),
+    ("Transient", "AttachmentRejected", Effect.NOTHING, NO, True),
+    # The time-out is our own choice.
+    ("Transient", "CustomTimeoutExceeded", Effect.NOTHING, NO, True),
+    ("Transient", "SomethingNew", Effect.NOTHING, SOFT, True),
+    ("SomethingNew", "General", Effect.NOTHING, NO, True),
+    (None, None, Effect.NOTHING, NO, True),
 ]
 
 COMPLAINTS = [
@@ -50,12 +55,51 @@ COMPLAINTS = [
 ]
 
 
-@pytest.mark.parametrize(("bounce_type", "sub_type", "effect"), BOUNCES)
-def test_a_bounce_suppresses_by_its_type_alone(bounce_type, sub_type, effect):
-    bounce = event("bounce", to=ADA, bounceType=bounce_type, bounceSubType=sub_type)
+def mailbox_bounce(**part):
+    """A bounce whose status accuses nobody's policy."""
+    return event("bounce", to=ADA, bouncedRecipients=[{"emailAddress": ADA, "status": "5.2.2"}], **part)
+
+
+@pytest.mark.parametrize(("bounce_type", "sub_type", "effect", "soft", "tried"), BOUNCES)
+def test_a_bounce_costs_what_its_type_says_alone(bounce_type, sub_type, effect, soft, tried):
+    bounce = mailbox_bounce(bounceType=bounce_type, bounceSubType=sub_type)
 
     assert meaning.decide(bounce) is effect
-    assert ("bounced_at" in meaning.facts(bounce, ADA)) == (effect is not Effect.NOTHING)
+    assert meaning.is_soft(bounce) is soft
+    assert meaning.was_attempted(bounce) is tried
+
+
+@pytest.mark.parametrize(("bounce_type", "sub_type", "effect", "soft", "tried"), BOUNCES)
+def test_a_bounce_ends_the_mail_and_is_one_for_good_by_its_type(bounce_type, sub_type, effect, soft, tried):
+    bounce = mailbox_bounce(bounceType=bounce_type, bounceSubType=sub_type)
+
+    fact = "bounced_at" if effect is not Effect.NOTHING else "soft_bounced_at"
+    listed = {} if tried else {"not_attempted_at": bounce.occurred_at}
+    assert meaning.facts(bounce, ADA) == {"sent_at": MAILED, fact: bounce.occurred_at} | listed
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "soft"),
+    [
+        ("4.2.2", "smtp; 452 4.2.2 over quota", True),
+        ("4.4.7", "smtp; 550 4.4.7 message expired", True),
+        ("5.4.4", "smtp; 550 5.4.4 unable to look up host", True),
+        ("", "", True),
+        # Our own DMARC, SPF, DKIM, or an address of SES on a block list: nothing about the mailbox.
+        ("5.7.1", "", False),
+        ("4.7.0", "", False),
+        ("2.7.1", "", False),
+        ("", "smtp; 550 5.7.26 This mail is unauthenticated", False),
+        ("5.0.0", "smtp; 554 blocked using Spamhaus", False),
+        ("5.0.0", "smtp; 550 rejected by DMARC policy", False),
+        # Only looks like it.
+        ("15.7.1", "smtp; 452 quota of 15.7.12 MB", True),
+    ],
+)
+def test_our_own_policy_is_no_soft_bounce(status, diagnostic, soft):
+    who = {"emailAddress": ADA, "status": status, "diagnosticCode": diagnostic}
+
+    assert meaning.is_soft(event("bounce", bounceType="Transient", bounceSubType="General", bouncedRecipients=[who])) is soft
 
 
 @pytest.mark.parametrize("status", ["4.4.7", "5.1.1", "5.4.4", "5.7.1"])
@@ -71,6 +115,41 @@ def test_every_complaint_counts_but_praise(feedback, sub_type, effect):
 
     assert meaning.decide(complaint) is effect
     assert ("complained_at" in meaning.facts(complaint, ADA)) == (effect is not Effect.NOTHING)
+
+
+@pytest.mark.parametrize(("sub_type", "tried"), [(None, True), ("OnAccountSuppressionList", False), ("SomethingNew", True)])
+def test_a_complaint_of_before_says_that_ses_did_not_try(sub_type, tried):
+    complaint = event("complaint", to=ADA, complaintSubType=sub_type)
+
+    assert meaning.was_attempted(complaint) is tried
+    assert ("not_attempted_at" in meaning.facts(complaint, ADA)) is not tried
+
+
+# https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html (the delivery delay object)
+@pytest.mark.parametrize(
+    ("delay_type", "worrying"),
+    [
+        ("InternalFailure", False),
+        ("General", False),
+        ("MailboxFull", False),
+        ("SpamDetected", True),
+        ("RecipientServerError", False),
+        ("IPFailure", True),
+        ("TransientCommunicationFailure", False),
+        ("BYOIPHostNameLookupUnavailable", False),
+        ("Undetermined", False),
+        ("SendingDeferral", False),
+        ("SomethingNew", False),
+        (None, False),
+    ],
+)
+def test_a_delay_is_told_and_costs_nobody_anything(delay_type, worrying):
+    delay = event("delivery_delay", to=ADA, delayType=delay_type)
+
+    assert meaning.decide(delay) is Effect.NOTHING
+    assert not meaning.is_soft(delay)
+    assert meaning.is_worrying(delay) is worrying
+    assert meaning.facts(delay, ADA) == {"sent_at": MAILED, "delayed_at": delay.occurred_at}
 
 
 @pytest.mark.parametrize("name", ["send", "delivery", "reject", "open", "click", "rendering_failure", "delivery_delay"])

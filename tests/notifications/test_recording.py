@@ -9,6 +9,8 @@ from tests.factories import EmailSendFactory, ProspectFactory, SuppressionFactor
 
 pytestmark = pytest.mark.django_db
 
+BOUNCED = events.event("bounce").occurred_at
+
 
 @pytest.fixture
 def send():
@@ -28,11 +30,11 @@ def statuses(send):
     return EmailSend.objects.get(pk=send.pk).status, Prospect.objects.get(pk=send.prospect_id).status
 
 
-def test_a_permanent_bounce_marks_mail_and_person_and_suppresses_the_address(send, apply, now):
+def test_a_permanent_bounce_marks_mail_and_person_and_suppresses_the_address_since_then(send, apply):
     apply(events.envelope("bounce", **events.about(send)))
 
     assert statuses(send) == ("bounced", "bounced")
-    assert list(Suppression.objects.values_list("email", "reason", "suppressed_at")) == [(send.email, "bounce", now)]
+    assert list(Suppression.objects.values_list("email", "reason", "suppressed_at")) == [(send.email, "bounce", BOUNCED)]
     assert not Unsubscribe.objects.exists()
 
 

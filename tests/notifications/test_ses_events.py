@@ -37,7 +37,7 @@ def test_an_event_without_a_time_of_its_own_has_its_mails(name):
 def test_a_bounce_says_whom_why_and_when():
     event = events.event("bounce")
 
-    assert event.recipients == (Recipient("recipient@example.com", "failed"),)
+    assert event.recipients == (Recipient("recipient@example.com", "failed", "5.1.1"),)
     assert (event.bounce_type, event.bounce_sub_type) == ("Permanent", "General")
     assert event.diagnostic == "smtp; 550 5.1.1 user unknown"
     assert event.occurred_at == datetime(2026, 11, 1, 12, 0, 3, 456000, tzinfo=UTC)
@@ -67,7 +67,7 @@ def test_a_feedback_notification_is_read_like_an_event():
 
     assert event.event_type == EventType.BOUNCE
     assert event.send_id == ""
-    assert event.recipients == (Recipient("recipient@example.com", "failed"),)
+    assert event.recipients == (Recipient("recipient@example.com", "failed", "5.1.1"),)
 
 
 def test_the_same_news_by_another_route_has_the_same_fingerprint():
