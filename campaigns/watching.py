@@ -78,7 +78,7 @@ def find_alarms(*, now: datetime, quota: Quota | None = None) -> list[Alarm]:
     return [
         *_address_twice(now),
         *_out_of_balance(now),
-        *_no_progress(now),
+        *_no_progress(now, quota),
         *_unknown_share(now),
         *_quota_nearly_used(quota),
     ]
@@ -148,13 +148,13 @@ def _left_behind(campaign: Campaign, account: dict[str, int]) -> bool:
     return waits and Campaign.objects.filter(pk=campaign.pk, status=CampaignStatus.SENT).exists()
 
 
-def _no_progress(now: datetime) -> Iterator[Alarm]:
+def _no_progress(now: datetime, quota: Quota | None) -> Iterator[Alarm]:
     sending = list(Campaign.objects.filter(status=CampaignStatus.SENDING).order_by("pk")[:_MOST_CAMPAIGNS])
     # At a very slow pace even a campaign that is well may have to wait for its slot.
     patience = max(STANDSTILL, timedelta(seconds=3 * len(sending) / settings.SES_MAX_SEND_RATE))
     for campaign in sending:
         since = campaign.sending_since or campaign.started_at or now
-        if now - since > patience and _stands_still(campaign, now - patience) and not _daily_limit_reached(now):
+        if now - since > patience and _stands_still(campaign, now - patience) and not _held(now, quota):
             seen = campaign.loop_seen_at.isoformat() if campaign.loop_seen_at else ""
             yield Alarm("no_progress", campaign.pk, {"seconds": round(patience.total_seconds()), "loop_seen_at": seen})
 
@@ -169,8 +169,11 @@ def _stands_still(campaign: Campaign, since: datetime) -> bool:
     return sends.filter(status__in=UNSETTLED).exists()
 
 
-def _daily_limit_reached(now: datetime) -> bool:
-    """Whether our own limit holds everything back, as it should."""
+def _held(now: datetime, quota: Quota | None) -> bool:
+    """Whether a limit of 24 hours, of SES or our own, holds everything back, as it should."""
+    if quota and _is_nearly_used(quota):
+        # An alarm of its own says so.
+        return True
     limit = settings.CAMPAIGN_DAILY_LIMIT
     return limit is not None and EmailSend.objects.filter(call_started_at__gt=now - _A_DAY)[:limit].count() >= limit
 
@@ -191,6 +194,10 @@ def _unknown(campaign_ids: Iterable[int]) -> Counter[int]:
 
 
 def _quota_nearly_used(quota: Quota | None) -> Iterator[Alarm]:
-    if quota and quota.limit > 0 and quota.used >= QUOTA_SHARE * quota.limit:
+    if quota and _is_nearly_used(quota):
         facts = {"used": quota.used, "limit": quota.limit, "share": round(quota.used / quota.limit, 3)}
         yield Alarm("quota_nearly_used", facts=facts)
+
+
+def _is_nearly_used(quota: Quota) -> bool:
+    return quota.limit > 0 and quota.used >= QUOTA_SHARE * quota.limit

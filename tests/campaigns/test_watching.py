@@ -156,6 +156,13 @@ def test_a_daily_limit_that_is_used_up_holds_a_campaign_without_an_alarm(campaig
     assert alarms(now) == []
 
 
+def test_a_quota_that_is_used_up_is_one_alarm_and_not_two(campaign, now):
+    EmailSendFactory(campaign=campaign)
+
+    assert alarms(now, quota=Quota(9, 9)) == [("quota_nearly_used", None)]
+    assert alarms(now, quota=Quota(1, 9)) == [("no_progress", campaign.pk)]
+
+
 def test_at_a_very_slow_pace_a_campaign_may_wait_longer(campaign, now, settings):
     settings.SES_MAX_SEND_RATE = 0.01
     EmailSendFactory(campaign=campaign)
