@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from outreach import terminal
+from outreach import printed, terminal
 from outreach.logging import logging_config
 
 # The application is loaded once, before the workers: a configuration error stops the server with one line.
@@ -21,9 +21,13 @@ control_socket_disable = True
 logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}}
 
 
+printed.take_over(errors=False)
+
+
 def when_ready(_server: Any) -> None:
-    """In the master, after it has installed its signal handlers."""
+    """In the master, after it has installed its signal handlers and read the settings."""
     terminal.stay_deaf()
+    printed.take_over(errors=True)
 
 
 def post_worker_init(_worker: Any) -> None:

@@ -6,4 +6,6 @@ class OutreachConfig(AppConfig):
     verbose_name = "Project"
 
     def ready(self) -> None:
-        from outreach import checks, schema  # noqa: F401 (register the system checks and the schema's words)
+        from outreach import checks, schema, tracing  # noqa: F401 (register the system checks and the schema's words)
+
+        tracing.connect()

@@ -5,6 +5,7 @@ one line, whichever process it is.
 """
 
 import hashlib
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import django_stubs_ext
 
-from outreach import connections
+from outreach import connections, redacting
 from outreach.addresses import is_address
 from outreach.environment import Environment
 from outreach.logging import logging_config
@@ -130,6 +131,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First, so that every line of a request carries its id, also those about a refused host.
+    "django_structlog.middlewares.RequestMiddleware",
     "outreach.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -141,7 +144,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "outreach.middleware.protect_admin",
-    "django_structlog.middlewares.RequestMiddleware",
 ]
 
 TEMPLATES = [
@@ -318,5 +320,15 @@ UNFOLD = {
 # --- Logging: one JSON object a line on standard output; readable in a terminal -----------------------------
 
 LOGGING = logging_config(level=env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"))
-DJANGO_STRUCTLOG_CELERY_ENABLED = True
+LOG_PII = env.choice("LOG_PII", ("plain", "hash"), "plain")
+# Of our own making in `outreach.tracing`: the library's ip is a header's claim, its user id a query.
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_USER_ID_FIELD = ""
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+redacting.know_secrets(
+    *(SECRET_KEY, PROXY_SHARED_SECRET, API_JWT_SECRET, *SES_WEBHOOK_SECRETS),
+    *(os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
+    urls=(DATABASE_URL, REDIS_URL, CELERY_BROKER_URL),
+)
+redacting.hash_people(hashlib.sha256(f"log-pii:{SECRET_KEY}".encode()).digest() if LOG_PII == "hash" else b"")
 env.stop_if_wrong()
