@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from outreach import printed, terminal
+from outreach import metering, printed, terminal
 from outreach.logging import logging_config
 
 # The application is loaded once, before the workers: a configuration error stops the server with one line.
@@ -22,6 +22,7 @@ logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {
 
 
 printed.take_over(errors=False)
+metering.claim_directory()
 
 
 def when_ready(_server: Any) -> None:
@@ -33,3 +34,11 @@ def when_ready(_server: Any) -> None:
 def post_worker_init(_worker: Any) -> None:
     """In a worker, after it has installed its signal handlers."""
     terminal.stay_deaf()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """In the master, after a worker has ended."""
+    # Not at the top: the library looks for the directory when it is imported.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)

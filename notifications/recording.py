@@ -15,7 +15,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, meaning, signals, suppressing
+from notifications import eventbridge, meaning, measuring, signals, suppressing
 from notifications.meaning import Effect
 from notifications.models import EmailEvent, SuppressionReason
 from notifications.ses_events import SesEvent
@@ -66,6 +66,7 @@ class _Mark:
     outcome: str
 
 
+@measuring.counts_events
 def store(event: SesEvent, *, route: EmailEvent.Route, body: bytes, received_at: datetime) -> Stored:
     """Keep a verified event as it came, once, in one statement that has committed when this returns."""
     state = State.PENDING if event.is_of_interest else State.IGNORED

@@ -6,6 +6,10 @@ class OutreachConfig(AppConfig):
     verbose_name = "Project"
 
     def ready(self) -> None:
-        from outreach import checks, schema, tracing  # noqa: F401 (register the system checks and the schema's words)
+        from celery.signals import worker_ready
+
+        from outreach import checks, heartbeats, metrics, schema, tracing  # noqa: F401 (register the system checks and the schema's words)
 
         tracing.connect()
+        heartbeats.listen()
+        worker_ready.connect(metrics.serve_in_worker)

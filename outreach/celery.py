@@ -6,9 +6,9 @@ import os
 import click
 from celery import Celery
 from celery.apps import worker
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_shutdown
 
-from outreach import printed
+from outreach import metering, printed
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "outreach.settings")
 
@@ -35,3 +35,12 @@ def _is_worker_or_beat() -> bool:
 
 if _is_worker_or_beat():
     printed.take_over(errors=False)
+    metering.claim_directory()
+
+
+@worker_process_shutdown.connect
+def count_the_last_mails(**_kwargs: object) -> None:
+    """A pool process ends without Python's own farewell."""
+    from notifications import measuring
+
+    measuring.count_now()

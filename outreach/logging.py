@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -35,7 +36,9 @@ class Lines(logging.StreamHandler[Any]):
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Health checks are not: `up`, a load balancer or an orchestrator asks every few seconds."""
+    """Health checks are not: `up`, a load balancer or an orchestrator asks every few seconds. An error in one is."""
+    if record.levelno >= logging.ERROR and getattr(record, "status_code", 0) != HTTPStatus.SERVICE_UNAVAILABLE:
+        return True
     message = record.msg.get("request", "") if isinstance(record.msg, dict) else record.getMessage()
     return not str(message).endswith(("/readyz", "/healthz", "/metrics"))
 

@@ -26,8 +26,10 @@ _NAMED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _SECRET_KEY = re.compile(r"password|passwd|secret|token$|authorization|cookie|api_?key|access_key", re.IGNORECASE)
+# Django's password reset: /reset/USER/TOKEN/
+_RESET = re.compile(r"(/reset/[\w=-]+/)[\w-]+")
 # A cheap look that spares most lines the patterns above.
-_SUSPECT = re.compile(r"token|unsubscribe|://|bearer|basic|eyJ|passw|secret|key|sessionid|x-amz-", re.IGNORECASE)
+_SUSPECT = re.compile(r"token|/reset/|unsubscribe|://|bearer|basic|eyJ|passw|secret|key|sessionid|x-amz-", re.IGNORECASE)
 
 _ADDRESS = re.compile(r"[^\s@<>\"'(),;:\[\]\\/?=&{}|]+(?:@|%40)(?:[\w-]+\.)+[\w-]{2,}", re.IGNORECASE)
 _SEARCH = re.compile(r"([?&](?:q|email|to|search)=)[^&\s\"'<>]+", re.IGNORECASE)
@@ -71,7 +73,7 @@ def hide(text: str) -> str:
         return text
     text = hide_links(None, "", text)
     text = _BEARER.sub(rf"\1\2{HIDDEN}", _PASSWORD.sub(rf"\1:{HIDDEN}@", text))
-    return _NAMED.sub(rf"\1{HIDDEN}", _JWT.sub(HIDDEN, text))
+    return _NAMED.sub(rf"\1{HIDDEN}", _RESET.sub(rf"\1{HIDDEN}", _JWT.sub(HIDDEN, text)))
 
 
 def pseudonym(text: str) -> str:

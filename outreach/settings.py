@@ -50,6 +50,8 @@ IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10
 IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "imports")
 
 PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
+METRICS_ALLOWED_ADDRESSES = env.networks("METRICS_ALLOWED_ADDRESSES")
+METRICS_PORT = env.optional_whole("METRICS_PORT", least=1, most=65535)
 API_JWT_JWKS_URL = env.url("API_JWT_JWKS_URL", "", ("https", "http"))
 API_JWT_SECRET = env.text("API_JWT_SECRET")
 API_JWT_ISSUER = env.text("API_JWT_ISSUER")
@@ -131,7 +133,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that every line of a request carries its id, also those about a refused host.
+    "outreach.probing.answer_probes",
+    # Early, so that every line of a request carries its id, also those about a refused host.
     "django_structlog.middlewares.RequestMiddleware",
     "outreach.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
@@ -293,12 +296,18 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # Redis may be frozen, not only down: without these a request would hang in .delay() (docs/decisions).
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
-    "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},
 }
+# Every queue gets a heartbeat: a queue that nobody reads must show (`/readyz`).
+for _queue in {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_TASK_ROUTES.values())}:
+    CELERY_BEAT_SCHEDULE[f"heartbeat-{_queue}"] = {
+        "task": "outreach.tasks.heartbeat",
+        "schedule": 10.0,
+        "options": {"queue": _queue, "expires": 10},
+    }
 
 # --- The admin --------------------------------------------------------------------------------------------
 
