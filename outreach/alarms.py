@@ -1,14 +1,27 @@
 """What somebody should be woken for. The apps know how to tell; here is the one list of those who tell.
 
-A finder gets the time and returns what rings now: a count for each name. Names are declared, so that `/metrics` shows
-0 while all is well and an alert rule can only name what exists.
+A finder is called with `now` and returns what rings now: things with a `name`, one for each time. Names are declared,
+so that `/metrics` shows 0 while all is well and an alert rule can only name what exists.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
-Finder = Callable[[datetime], Mapping[str, float]]
+
+class Ringing(Protocol):
+    """An alarm that rings."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Finder(Protocol):
+    """Asked at every scrape: cheap (an index, a few rows), and changes nothing."""
+
+    def __call__(self, *, now: datetime) -> Iterable[Ringing]: ...
 
 
 @dataclass(frozen=True)
@@ -21,19 +34,14 @@ _sources: list[_Source] = []
 
 
 def register(names: Sequence[str], find: Finder) -> None:
-    """Ask `find` at every scrape. It must be cheap (an index, a few rows) and change nothing."""
+    """Let `/metrics` show these alarms. Call it once, from an AppConfig's `ready`."""
     _sources.append(_Source(tuple(names), find))
 
 
-def names() -> set[str]:
-    """Every alarm there is."""
-    return {name for source in _sources for name in source.names}
-
-
-def ringing(now: datetime) -> dict[str, float]:
-    """Every alarm with how often it rings now; 0 is silence."""
-    found: dict[str, float] = {}
+def ringing(now: datetime) -> dict[str, int]:
+    """Every declared alarm with how often it rings now; 0 is silence."""
+    found: dict[str, int] = {}
     for source in _sources:
-        counts = source.find(now)
-        found |= {name: float(counts.get(name, 0)) for name in source.names}
+        counts = Counter(alarm.name for alarm in source.find(now=now))
+        found |= {name: counts[name] for name in source.names}
     return found

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import ip_network
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
@@ -203,11 +204,12 @@ def test_an_answer_is_kept_for_a_moment(now):
 @pytest.mark.django_db
 def test_alarms_are_0_until_they_ring(monkeypatch):
     monkeypatch.setattr(alarms, "_sources", [])
-    alarms.register(["duplicate_address", "no_progress"], lambda _now: {"no_progress": 2})
+    two = [SimpleNamespace(name="no_progress")] * 2
+    alarms.register(["address_twice", "no_progress"], lambda *, now: two)
 
     found = scrape()
 
-    assert found["outreach_alarm", "duplicate_address"] == 0
+    assert found["outreach_alarm", "address_twice"] == 0
     assert found["outreach_alarm", "no_progress"] == 2
 
 
