@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from django.conf import settings
+
 from outreach import metering, printed, terminal
 from outreach.logging import logging_config
 
@@ -22,7 +24,7 @@ logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {
 
 
 printed.take_over(errors=False)
-metering.claim_directory()
+metering.claim_directory(settings.PROMETHEUS_MULTIPROC_DIR)
 
 
 def when_ready(_server: Any) -> None:

@@ -7,6 +7,7 @@ import click
 from celery import Celery
 from celery.apps import worker
 from celery.signals import setup_logging, worker_process_shutdown
+from django.conf import settings
 
 from outreach import metering, printed
 
@@ -20,8 +21,6 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**_kwargs: object) -> None:
     """Worker and beat log as the settings say; Celery would add handlers and shapes of its own."""
-    from django.conf import settings
-
     logging.config.dictConfig(settings.LOGGING)
     worker.safe_say = printed.say  # type: ignore[attr-defined]  # the stubs do not know it
     printed.take_over(errors=True)
@@ -35,7 +34,7 @@ def _is_worker_or_beat() -> bool:
 
 if _is_worker_or_beat():
     printed.take_over(errors=False)
-    metering.claim_directory()
+    metering.claim_directory(settings.PROMETHEUS_MULTIPROC_DIR)
 
 
 @worker_process_shutdown.connect

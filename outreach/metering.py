@@ -20,11 +20,15 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _NOBODY = 0
 
 
-def claim_directory() -> None:
-    """Make sure that there is a directory, and keep in it what dead processes have counted. Call it before the fork."""
-    if directory := os.environ.get(VARIABLE):
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        bury_the_dead(Path(directory))
+def claim_directory(shared: str) -> None:
+    """Make sure that there is a directory, and keep in it what dead processes have counted. Call it before the fork.
+
+    `shared` is the one that several groups use (the setting); empty: this group makes its own.
+    """
+    if shared:
+        os.environ[VARIABLE] = shared
+        Path(shared).mkdir(parents=True, exist_ok=True)
+        bury_the_dead(Path(shared))
         return
     own, owner = tempfile.mkdtemp(prefix="outreach-metrics-"), os.getpid()
     os.environ[VARIABLE] = own

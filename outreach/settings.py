@@ -51,6 +51,10 @@ IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "i
 
 PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
 METRICS_ALLOWED_ADDRESSES = env.networks("METRICS_ALLOWED_ADDRESSES")
+PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
+if not PROMETHEUS_MULTIPROC_DIR:
+    # prometheus-client would take an empty name for the working directory.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 METRICS_PORT = env.optional_whole("METRICS_PORT", least=1, most=65535)
 API_JWT_JWKS_URL = env.url("API_JWT_JWKS_URL", "", ("https", "http"))
 API_JWT_SECRET = env.text("API_JWT_SECRET")

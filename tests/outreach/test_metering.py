@@ -87,7 +87,7 @@ def test_a_new_start_begins_at_nothing(directory, monkeypatch):
 
 
 def test_a_group_without_a_directory_makes_its_own_and_takes_it_away():
-    code = f"from outreach import metering; import os; metering.claim_directory(); print(os.environ['{metering.VARIABLE}'])"
+    code = f"from outreach import metering; import os; metering.claim_directory(''); print(os.environ['{metering.VARIABLE}'])"
     env = {name: value for name, value in os.environ.items() if name != metering.VARIABLE}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=True)
 
