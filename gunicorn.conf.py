@@ -3,7 +3,9 @@
 import os
 from typing import Any
 
-from outreach import terminal
+from django.conf import settings
+
+from outreach import metering, printed, terminal
 from outreach.logging import logging_config
 
 # The application is loaded once, before the workers: a configuration error stops the server with one line.
@@ -21,11 +23,24 @@ control_socket_disable = True
 logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}}
 
 
+printed.take_over(errors=False)
+metering.claim_directory(settings.PROMETHEUS_MULTIPROC_DIR)
+
+
 def when_ready(_server: Any) -> None:
-    """In the master, after it has installed its signal handlers."""
+    """In the master, after it has installed its signal handlers and read the settings."""
     terminal.stay_deaf()
+    printed.take_over(errors=True)
 
 
 def post_worker_init(_worker: Any) -> None:
     """In a worker, after it has installed its signal handlers."""
     terminal.stay_deaf()
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """In the master, after a worker has ended."""
+    # Not at the top: the library looks for the directory when it is imported.
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)

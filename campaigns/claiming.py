@@ -106,7 +106,7 @@ RETURNING s.status
 _PATIENCE = 30.0
 # What `safeguards` wants to look at: a list may be burning, or mails may be lost to SES' silence.
 _TROUBLE = frozenset({Verdict.REFUSED, Verdict.UNKNOWN})
-_LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
+LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +229,6 @@ def reclaim_expired(*, call_lease: float) -> dict[str, int]:
     `call_lease` outlasts any call, or an answer might come for a row that is unknown already.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_RECLAIM, {"why": _LOST_DURING_CALL, "call_lease": call_lease})
+        cursor.execute(_RECLAIM, {"why": LOST_DURING_CALL, "call_lease": call_lease})
         statuses = [status for (status,) in cursor.fetchall()]
     return {status: statuses.count(status) for status in set(statuses)}

@@ -13,8 +13,8 @@ import structlog
 from django.conf import settings
 from django.db import connection, transaction
 
-from campaigns import claiming, composing, enrolling, lanes, lifecycle, safeguards
-from campaigns.models import Campaign, CampaignStatus, EmailSend
+from campaigns import claiming, composing, enrolling, lanes, lifecycle, reporting, safeguards
+from campaigns.models import Campaign, CampaignStatus
 from notifications import delivering, pacing, quota
 from notifications.delivering import Mail
 from notifications.transports.base import Transport
@@ -90,7 +90,7 @@ def chunk_size(*, rate: float, loops: int) -> int:
 
 def left_today(limit: int, *, now: datetime) -> int:
     """How many outreach mails a limit still allows in the 24 hours that end now, claimed ones deducted."""
-    return max(0, limit - _sent_since(now - timedelta(hours=24)))
+    return max(0, limit - reporting.called_since(now - timedelta(hours=24)))
 
 
 def _turn_of_lane(campaign_id: int, lane: int, generation: int, *, transport: Transport, clock: Clock) -> Chunk:
@@ -109,12 +109,6 @@ def _turn_of_lane(campaign_id: int, lane: int, generation: int, *, transport: Tr
 def _turn_seconds(loops: int) -> float:
     # Not shorter: tasks would then start more often than their rate limit lets them.
     return max(_SHORTEST_TURN, CHUNK_SECONDS / max(1, loops))
-
-
-def _sent_since(moment: datetime) -> int:
-    """Calls that started after a moment, and claims that are about to."""
-    called = EmailSend.objects.filter(call_started_at__gt=moment).count()
-    return called + EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
 
 
 class _Turn:
@@ -178,7 +172,7 @@ class _Turn:
         if settings.CAMPAIGN_DAILY_LIMIT is not None:
             _one_at_a_time()
             limits.append(left_today(settings.CAMPAIGN_DAILY_LIMIT, now=self.clock()))
-        if (left := quota.left_for_outreach(sent_since=_sent_since)) is not None:
+        if (left := quota.left_for_outreach(sent_since=reporting.called_since)) is not None:
             limits.append(left)
         return limits
 

@@ -1,6 +1,7 @@
 """The account of a campaign: every planned person in exactly one column, at any instant."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from django.db.models import Count, Q
 
@@ -40,6 +41,12 @@ def rates(counts: Mapping[str, int]) -> dict[str, float]:
     whole = counts["sent"] - counts["not_attempted"]
     own = {"bounce_rate": counts["own_bounces"], "complaint_rate": counts["own_complaints"]}
     return {name: round(count / whole, 6) if whole > 0 else 0.0 for name, count in own.items()}
+
+
+def called_since(moment: datetime) -> int:
+    """How many calls were started after a moment, and claims that are about to start one, over all campaigns."""
+    called = EmailSend.objects.filter(call_started_at__gt=moment).count()
+    return called + EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
 
 
 def skips(campaign_id: int) -> dict[str, int]:

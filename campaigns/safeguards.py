@@ -84,7 +84,7 @@ def _same_error(sends: "QuerySet[EmailSend]", since: datetime) -> str:
 def _no_answers(sends: "QuerySet[EmailSend]", since: datetime, now: datetime) -> str:
     begin = max(since, now - _WINDOW)
     # Rows of a worker that was lost say nothing about SES.
-    unknown = sends.filter(unknown_at__gt=begin).exclude(error=claiming._LOST_DURING_CALL)
+    unknown = sends.filter(unknown_at__gt=begin).exclude(error=claiming.LOST_DURING_CALL)
     count = unknown.order_by()[:10_000].count()
     if count <= _TOLERATED_UNKNOWN:
         return ""

@@ -3,8 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
-from campaigns import claiming, dispatching, lifecycle, safeguards, watching, watching_events
-from notifications import transports
+from campaigns import claiming, dispatching, lifecycle, reporting, safeguards, watching, watching_events
+from notifications import quota, transports
 
 
 @shared_task(ignore_result=True, rate_limit="5/s")
@@ -35,7 +35,7 @@ def protect_campaigns() -> None:
 @shared_task(ignore_result=True)
 def watch() -> None:
     """Beat's look at what must not be: log alarms when they begin and when they end."""
-    watching.watch(now=timezone.now())
+    watching.watch(now=timezone.now(), quota=quota.usage(sent_since=reporting.called_since))
 
 
 @shared_task(ignore_result=True)

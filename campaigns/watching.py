@@ -22,6 +22,8 @@ from notifications.models import ACCEPTED, UNSETTLED, DeliveryStatus, EmailEvent
 
 log = structlog.get_logger("campaigns")
 
+NAMES = ("address_twice", "ledger_out_of_balance", "no_progress", "unknown_share", "quota_nearly_used")
+
 STANDSTILL = timedelta(minutes=2)
 UNKNOWN_SHARE = 0.001
 QUOTA_SHARE = 0.9
@@ -97,6 +99,11 @@ def watch(*, now: datetime, quota: Quota | None = None) -> list[Alarm]:
             lasted = round((now - raised.raised_at).total_seconds())
             log.info("alarm_cleared", alarm=raised.name, campaign_id=raised.campaign_id, seconds=lasted)
     return alarms
+
+
+def raised(*, now: datetime) -> "QuerySet[RaisedAlarm]":
+    """The alarms that go on, as `watch` last saw them half a minute ago at most: rows with a `name`."""
+    return RaisedAlarm.objects.all()
 
 
 def _address_twice(now: datetime) -> Iterator[Alarm]:

@@ -3,6 +3,7 @@
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-delivery-level.html
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from notifications.models import EmailEvent
 
 log = structlog.get_logger("campaigns")
 
+NAMES = ("no_events", "no_final_event")
 SILENCE = timedelta(minutes=15)
 _DAY = timedelta(hours=24)
 _ONSET_REMEMBERED = 7 * 24 * 3600  # seconds
@@ -46,6 +48,20 @@ def silence(*, now: datetime) -> timedelta | None:
     answered = EmailSend.objects.filter(call_started_at__gt=since, call_started_at__lte=now, sent_at__isnull=False)
     first = answered.exclude(message_id__startswith="log-").order_by("call_started_at").first()
     return now - first.call_started_at if first and first.call_started_at else None
+
+
+@dataclass(frozen=True)
+class Ringing:
+    """One alarm about events that goes on."""
+
+    name: str
+
+
+def ringing(*, now: datetime) -> list[Ringing]:
+    """What `/metrics` shows: SES has been silent for too long, or has not told how some mails ended."""
+    quiet_for = silence(now=now)
+    found = [Ringing("no_events")] if quiet_for is not None and quiet_for >= SILENCE else []
+    return [*found, Ringing("no_final_event")] if count_without_final_event(now=now, most=1) else found
 
 
 def watch(*, now: datetime) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from notifications import pacing
+from notifications import measuring, pacing
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport, Verdict
 
@@ -265,6 +265,7 @@ class _Delivery:
 
 def log_outcome(message: OutgoingMessage, outcome: Outcome, *, duration_ms: int) -> None:
     """The mission's log line: `email_sent` or `email_send_failed`."""
+    measuring.call_ended(outcome.verdict, duration_ms / 1000)
     words = {
         "message_id": outcome.message_id,
         "to": message.to,

@@ -1,7 +1,8 @@
 """What the SES account allows, asked now and then and kept in the database for everybody."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from django.conf import settings
@@ -43,14 +44,29 @@ def refresh(transport: Transport, *, now: datetime) -> None:
     )
 
 
-def left_for_outreach(*, sent_since: Any) -> int | None:
-    """How many campaign mails the account's rolling 24 hours still allow; None without a known limit.
+@dataclass(frozen=True)
+class Usage:
+    """Mails of the rolling 24 hours: how many were `used` of the account's `limit`."""
 
-    `sent_since(moment)` counts our own mails after SES counted last. A share of the quota
-    (TRANSACTIONAL_SHARE) is kept for transactional mail.
+    used: float
+    limit: float
+
+
+def usage(*, sent_since: Callable[[datetime], int]) -> Usage | None:
+    """How much of the account's rolling 24 hours is used; None without a known limit, and in log mode.
+
+    `sent_since(moment)` counts our own mails after SES counted last.
     """
     pace = SendPace.objects.filter(pk=1).first()
     if settings.EMAIL_MODE != "ses" or pace is None or pace.account_quota is None or pace.account_seen_at is None:
         return None
-    usable = pace.account_quota * (1 - settings.TRANSACTIONAL_SHARE)
-    return max(0, int(usable - (pace.account_sent or 0) - sent_since(pace.account_seen_at)))
+    return Usage((pace.account_sent or 0) + sent_since(pace.account_seen_at), pace.account_quota)
+
+
+def left_for_outreach(*, sent_since: Callable[[datetime], int]) -> int | None:
+    """How many campaign mails the account's rolling 24 hours still allow; None without a known limit.
+
+    A share of the quota (TRANSACTIONAL_SHARE) is kept for transactional mail.
+    """
+    known = usage(sent_since=sent_since)
+    return None if known is None else max(0, int(known.limit * (1 - settings.TRANSACTIONAL_SHARE) - known.used))

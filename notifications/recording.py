@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, losing, meaning, signals
+from notifications import eventbridge, losing, meaning, measuring, signals
 from notifications.models import EmailEvent
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail
@@ -97,6 +97,7 @@ class Report:
         self.addresses += other.addresses
 
 
+@measuring.counts_events
 def store(event: SesEvent, *, route: EmailEvent.Route, body: bytes, received_at: datetime) -> Stored:
     """Keep a verified event as it came, once; it has committed when this returns.
 

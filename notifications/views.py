@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from notifications import eventbridge, recording, waking
+from notifications import eventbridge, measuring, recording, waking
 from notifications.models import EmailEvent
 from notifications.ses_events import NotAnEvent
 from outreach.errors import DomainError
@@ -54,6 +54,7 @@ def ses_events(request: HttpRequest) -> JsonResponse:
         return JsonResponse({"status": _store(_body(request))})
     except DomainError as error:
         log.warning("webhook_refused", code=error.code)
+        measuring.count_refusal(EmailEvent.Route.EVENTBRIDGE, error.code)
         return _refusal(error)
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 
 from outreach.publishing import publish
@@ -30,7 +31,8 @@ class Waker:
                 return
             self._due = True
             delay = max(0.0, self._not_before - time.monotonic())
-        timer = threading.Timer(delay, self._run)
+        # The task names the request that woke it first.
+        timer = threading.Timer(delay, copy_context().run, [self._run])
         timer.daemon = True
         timer.start()
 

@@ -18,7 +18,7 @@ def address(request: HttpRequest) -> Address | None:
     `X-Forwarded-For` is believed only as far as our own proxies wrote it: the TRUSTED_PROXY_COUNT-th
     entry from the right. Everything to the left of it is the client's own claim.
     """
-    return _parse(_forwarded(request)) or _parse(request.META.get("REMOTE_ADDR", ""))
+    return parse(_forwarded(request)) or parse(request.META.get("REMOTE_ADDR", ""))
 
 
 def network(request: HttpRequest) -> str:
@@ -38,7 +38,8 @@ def _forwarded(request: HttpRequest) -> str:
     return entries[-hops] if 0 < hops <= len(entries) else ""
 
 
-def _parse(text: str) -> Address | None:
+def parse(text: str) -> Address | None:
+    """The address in a text, with or without a port; None when there is none."""
     text = text.strip()
     if match := _WITH_PORT.fullmatch(text):
         text = match[1] or match[2]

@@ -6,6 +6,7 @@ process, whichever it is: manage.py, gunicorn, a Celery worker or beat.
 
 import sys
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -35,6 +36,16 @@ class Environment:
     def items(self, name: str) -> list[str]:
         """A comma-separated list without empty items."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()]
+
+    def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
+        """A comma-separated list of addresses and networks, e.g. 10.0.0.0/8, 192.0.2.7."""
+        found = []
+        for item in self.items(name):
+            try:
+                found.append(ip_network(item, strict=False))
+            except ValueError:
+                self.refuse(name, f"holds {item!r}", "list addresses and networks, e.g. 10.0.0.0/8, 192.0.2.7")
+        return found
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(name, default)

@@ -1,7 +1,10 @@
 """Structured logs: one JSON object a line on standard output, readable colours in a terminal."""
 
+import json
 import logging
 import sys
+from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -13,25 +16,47 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
     structlog.processors.format_exc_info,
     structlog.processors.UnicodeDecoder(),
 ]
+_FIRST = ("level", "msg", "timestamp")
+
+
+class Lines(logging.StreamHandler[Any]):
+    """Writes finished lines; a record that cannot be written becomes a line that says so, never a bare traceback."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        problem = sys.exc_info()[1]
+        if isinstance(problem, OSError):
+            # Nobody reads any more.
+            return
+        words = {"level": "error", "msg": "log_line_failed", "logger": record.name, "error": type(problem).__name__}
+        self.stream.write(json.dumps(words) + self.terminator)
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Health checks are not: `up`, a load balancer or an orchestrator asks every few seconds."""
-    message = record.msg.get("request", "") if isinstance(record.msg, dict) else record.getMessage()
-    return not str(message).endswith(("/readyz", "/healthz"))
+    """Health checks are not: `up`, a load balancer or an orchestrator asks every few seconds. An error in one is."""
+    if record.levelno >= logging.ERROR and getattr(record, "status_code", 0) != HTTPStatus.SERVICE_UNAVAILABLE:
+        return True
+    words = record.msg.get("request", "") if isinstance(record.msg, dict) else record.args or ()
+    # Not the finished message: one that cannot be made must not raise here, in the middle of somebody's work.
+    last = words if isinstance(words, str) else str(words[-1]) if isinstance(words, tuple) and words else ""
+    return not last.endswith(("/readyz", "/healthz", "/metrics"))
+
+
+def for_people() -> bool:
+    """Whether a person reads: standard output is a terminal."""
+    return bool(_stdout().isatty())
 
 
 def logging_config(*, level: str) -> dict[str, Any]:
     """Django's LOGGING for every process; third-party loggers come out in the same shape."""
-    for_people = sys.stdout.isatty()
     render: list[Any] = (
-        [structlog.dev.ConsoleRenderer()]
-        if for_people
+        [redacting.clean, redacting.escape_controls, structlog.dev.ConsoleRenderer()]
+        if for_people()
         # JSON escapes control characters, so a hostile subject cannot forge a second line.
-        else [structlog.processors.EventRenamer("msg"), structlog.processors.JSONRenderer()]
+        else [structlog.processors.EventRenamer("msg"), redacting.clean, _in_order, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -45,27 +70,39 @@ def logging_config(*, level: str) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, redacting.hide_links],
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
                 "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), *_SHARED],
             }
         },
         "handlers": {
-            "stdout": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stdout",
-                "formatter": "structured",
-                "filters": ["lines"],
-            }
+            "stdout": {"class": "outreach.logging.Lines", "stream": _stdout(), "formatter": "structured", "filters": ["lines"]}
         },
         "filters": {"lines": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line}},
         "root": {"handlers": ["stdout"], "level": level},
-        "loggers": {
-            # boto logs request bodies at DEBUG: people's mail does not belong in a log.
-            "botocore": {"level": max(logging.INFO, logging.getLevelName(level))},
-            "boto3": {"level": max(logging.INFO, logging.getLevelName(level))},
-            "urllib3": {"level": "INFO"},
-            # django-structlog says the same of every 4xx.
-            "django.request": {"level": "ERROR"},
-            "django.server": {"handlers": ["stdout"], "propagate": False},
-        },
+        "loggers": _loggers(level),
     }
+
+
+def _loggers(level: str) -> dict[str, Any]:
+    return {
+        # boto logs request bodies at DEBUG: people's mail does not belong in a log.
+        "botocore": {"level": max(logging.INFO, logging.getLevelName(level))},
+        "boto3": {"level": max(logging.INFO, logging.getLevelName(level))},
+        "urllib3": {"level": "INFO"},
+        # django-structlog says the same of every 4xx, and of every task, with its ids.
+        "django.request": {"level": "ERROR"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "django.server": {"handlers": ["stdout"], "propagate": False},
+    }
+
+
+def _stdout() -> Any:
+    """Standard output itself, also when `printed` stands before it."""
+    return getattr(sys.stdout, "original", sys.stdout)
+
+
+def _in_order(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The keys that a reader looks for come first."""
+    return {key: event[key] for key in _FIRST if key in event} | dict(event)

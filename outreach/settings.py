@@ -5,6 +5,7 @@ one line, whichever process it is.
 """
 
 import hashlib
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import django_stubs_ext
 from celery.schedules import crontab
 
-from outreach import connections
+from outreach import connections, redacting
 from outreach.addresses import is_address
 from outreach.environment import Environment
 from outreach.logging import logging_config
@@ -59,6 +60,12 @@ IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10
 IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "imports")
 
 PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
+METRICS_ALLOWED_ADDRESSES = env.networks("METRICS_ALLOWED_ADDRESSES")
+PROMETHEUS_MULTIPROC_DIR = env.text("PROMETHEUS_MULTIPROC_DIR")
+if not PROMETHEUS_MULTIPROC_DIR:
+    # prometheus-client would take an empty name for the working directory.
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+METRICS_PORT = env.optional_whole("METRICS_PORT", least=1, most=65535)
 API_JWT_JWKS_URL = env.url("API_JWT_JWKS_URL", "", ("https", "http"))
 API_JWT_SECRET = env.text("API_JWT_SECRET")
 API_JWT_ISSUER = env.text("API_JWT_ISSUER")
@@ -140,6 +147,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "outreach.probing.answer_probes",
+    # Early, so that every line of a request carries its id, also those about a refused host.
+    "django_structlog.middlewares.RequestMiddleware",
     "outreach.middleware.refuse_nul",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -151,7 +161,6 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "outreach.middleware.protect_admin",
-    "django_structlog.middlewares.RequestMiddleware",
 ]
 
 TEMPLATES = [
@@ -301,7 +310,7 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = connections.broker_options(CELERY_BROKER_URL)
 CELERY_BROKER_CONNECTION_TIMEOUT = 2.0  # seconds
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
     "protect-campaigns": {"task": "campaigns.tasks.protect_campaigns", "schedule": 10.0, "options": {"expires": 10}},
     "watch": {"task": "campaigns.tasks.watch", "schedule": 30.0, "options": {"expires": 30}},
@@ -310,8 +319,14 @@ CELERY_BEAT_SCHEDULE = {
     "forget-events": {"task": "notifications.tasks.forget_events", "schedule": crontab(hour="3", minute="30")},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
-    "beat": {"task": "outreach.tasks.heartbeat", "schedule": 10.0, "options": {"expires": 10}},
 }
+# Every queue gets a heartbeat: a queue that nobody reads must show (`/readyz`).
+for _queue in {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_TASK_ROUTES.values())}:
+    CELERY_BEAT_SCHEDULE[f"heartbeat-{_queue}"] = {
+        "task": "outreach.tasks.heartbeat",
+        "schedule": 10.0,
+        "options": {"queue": _queue, "expires": 10},
+    }
 
 # --- The admin --------------------------------------------------------------------------------------------
 
@@ -333,5 +348,15 @@ UNFOLD = {
 # --- Logging: one JSON object a line on standard output; readable in a terminal -----------------------------
 
 LOGGING = logging_config(level=env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"))
-DJANGO_STRUCTLOG_CELERY_ENABLED = True
+LOG_PII = env.choice("LOG_PII", ("plain", "hash"), "plain")
+# Of our own making in `outreach.tracing`: the library's ip is a header's claim, its user id a query.
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False
+DJANGO_STRUCTLOG_USER_ID_FIELD = ""
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+redacting.know_secrets(
+    *(SECRET_KEY, PROXY_SHARED_SECRET, API_JWT_SECRET, *SES_WEBHOOK_SECRETS),
+    *(os.environ.get(name, "") for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")),
+    urls=(DATABASE_URL, REDIS_URL, CELERY_BROKER_URL),
+)
+redacting.hash_people(hashlib.sha256(f"log-pii:{SECRET_KEY}".encode()).digest() if LOG_PII == "hash" else b"")
 env.stop_if_wrong()

@@ -5,12 +5,11 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from outreach import health
+from outreach import probing
 from outreach.tokens import StaffTokenRefreshView, StaffTokenView
 
 urlpatterns = [
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
+    *[path(route.lstrip("/"), view) for route, view in probing.VIEWS.items()],
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),

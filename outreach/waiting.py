@@ -70,7 +70,7 @@ def _ask_site(url: str, *, host: str) -> str:
     # Our own server is asked directly, whatever proxy the environment names.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=2):
+        with opener.open(request, timeout=5):
             return ""
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.read(500).decode(errors='replace').strip()}"

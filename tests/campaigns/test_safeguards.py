@@ -147,7 +147,7 @@ def test_calls_without_an_answer_an_hour_ago_are_none(campaign, now):
 
 
 def test_rows_of_a_lost_worker_say_nothing_about_ses(campaign, now):
-    unknown(campaign, now - timedelta(seconds=5), 50, claiming._LOST_DURING_CALL)
+    unknown(campaign, now - timedelta(seconds=5), 50, claiming.LOST_DURING_CALL)
 
     assert danger(campaign, now) == ""
 

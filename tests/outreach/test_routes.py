@@ -1,7 +1,6 @@
 """What every route has in common."""
 
 import re
-from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,8 +8,6 @@ from django.db import connection
 from django.test import Client
 from django.urls import get_resolver
 from rest_framework.test import APIClient
-
-from outreach import health, heartbeats
 
 pytestmark = pytest.mark.django_db
 
@@ -136,25 +133,3 @@ def test_healthz_answers_while_everything_else_is_away(monkeypatch):
     monkeypatch.setattr(connection, "cursor", lambda: 1 / 0)
 
     assert Client().get("/healthz").status_code == 200
-
-
-def test_readyz_names_what_is_missing(now, monkeypatch):
-    heartbeats.record(now)
-    monkeypatch.setattr(health, "_database", lambda: 1 / 0)
-
-    response = Client().get("/readyz")
-
-    assert response.status_code == 503
-    assert response.json()["reasons"] == {"database": "ZeroDivisionError"}
-
-
-def test_readyz_is_200_with_database_redis_and_a_worker(now):
-    heartbeats.record(now)
-
-    assert Client().get("/readyz").status_code == 200
-
-
-def test_a_heartbeat_of_long_ago_is_no_worker(now):
-    heartbeats.record(now - timedelta(minutes=5))
-
-    assert not heartbeats.is_fresh(now)

@@ -73,6 +73,9 @@ def test_an_empty_environment_is_a_working_development():
         ({"TRUSTED_PROXY_COUNT": "x"}, "TRUSTED_PROXY_COUNT"),
         ({"SES_SNS_TOPIC_ARNS": "my-topic"}, "SES_SNS_TOPIC_ARNS"),
         ({"API_JWT_SECRET": "x" * 40}, "API_JWT_ADMIN_CLAIM"),
+        ({"LOG_PII": "some"}, "LOG_PII"),
+        ({"METRICS_ALLOWED_ADDRESSES": "10.0.0.0/8, prometheus"}, "METRICS_ALLOWED_ADDRESSES"),
+        ({"METRICS_PORT": "99999"}, "METRICS_PORT"),
     ],
 )
 def test_a_process_with_a_bad_variable_ends_with_one_line_that_names_it(change, variable):
@@ -121,7 +124,9 @@ def test_both_spellings_of_the_mission_are_read(first, second):
 
 def test_every_variable_that_is_read_is_in_the_example():
     settings = (ROOT / "outreach" / "settings.py").read_text()
-    calls = re.findall(r"env\.(?:text|first|items|choice|number|whole|optional_whole|flag|origin|url)\(([^)]*)", settings)
+    calls = re.findall(
+        r"env\.(?:text|first|items|choice|number|whole|optional_whole|flag|origin|url|networks)\(([^)]*)", settings
+    )
     read = {name for call in calls for name in re.findall(r'"([A-Z][A-Z_]*_[A-Z_]+|ENV)"', call)}
 
     described = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))

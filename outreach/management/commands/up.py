@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import heartbeats, local, places, waiting
+from outreach import heartbeats, local, metering, places, waiting
 from outreach.places import Place
 from outreach.processes import LocalError
 from outreach.supervising import Program, Stopped, StopSignals, Supervisor
@@ -62,6 +62,8 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         env = _environment(services, url)
         waiting.until_reachable(database_url=env["DATABASE_URL"], redis_url=env["REDIS_URL"], pause=signals.pause)
         heartbeats.forget(env["REDIS_URL"])
+        metering.clean_directory(place.data_dir / "metrics")
+        env[metering.VARIABLE] = str(place.data_dir / "metrics")
         program = partial(Program, env=env, cwd=settings.BASE_DIR, register=place.register)
         password_file = place.data_dir / "admin-password"
         _say("preparing the database")
@@ -76,11 +78,10 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             supervisor.keep(program("web", _web(listener), pass_fds=[listener.fileno()]))
             for number in range(1, workers + 1):
                 supervisor.keep(program(f"worker {number}", _worker(number)))
+            supervisor.keep(program("beat", _beat()))
             waiting.until_ready(
                 url, public_url=env["PUBLIC_BASE_URL"], meanwhile=partial(_tend, supervisor, signals, patient=False)
             )
-            # Beat only repeats what others have begun: the site is there sooner when it starts last.
-            supervisor.keep(program("beat", _beat()))
             # A Ctrl-C that follows "ready" at once must find it deaf already.
             signals.pause(0.7)
             _say(f"ready: {url}")
@@ -115,6 +116,8 @@ def _environment(services: local.Services, url: str) -> dict[str, str]:
     if services.database_url:
         # libpq reads them wherever an address is silent: they are about another server.
         env = {name: value for name, value in env.items() if not name.startswith("PG")}
+    # The workers count into a directory that the web process reads: they need no port.
+    env.pop("METRICS_PORT", None)
     return env | {
         "PUBLIC_BASE_URL": env["PUBLIC_BASE_URL"] if _is_set("PUBLIC_BASE_URL") else url,
         "PYTHONUNBUFFERED": "1",
