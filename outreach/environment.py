@@ -15,6 +15,15 @@ import environ
 N = TypeVar("N", int, float)
 
 
+def _has_usable_port(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        # Other complaints are about brackets, which a password may hold.
+        return "Port" not in str(error)
+    return True
+
+
 class Environment:
     """Typed access to the environment with remedies for humans."""
 
@@ -35,6 +44,14 @@ class Environment:
     def items(self, name: str) -> list[str]:
         """A comma-separated list without empty items."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()]
+
+    def each(self, name: str, parse: Callable[[str], str], wanted: str) -> list[str]:
+        """A comma-separated list whose items are parsed; `parse` raises ValueError for what is none."""
+        try:
+            return [parse(item) for item in self.items(name)]
+        except ValueError as error:
+            self.refuse(name, f"is not understood ({error})", f"list {wanted}")
+            return []
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(name, default)
@@ -85,6 +102,8 @@ class Environment:
         if value and value.split("://", 1)[0] not in schemes:
             # The value may hold a password: never repeat it.
             self.refuse(name, "is not understood", f"it must start with one of: {', '.join(s + '://' for s in schemes)}")
+        elif not _has_usable_port(value):
+            self.refuse(name, "is not understood", "its port must be a number up to 65535")
         return value
 
     def refuse(self, name: str, problem: str, remedy: str) -> None:
