@@ -13,6 +13,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", include("outreach.password_resets")),
     path("admin/", admin.site.urls),
     path("api/token", StaffTokenView.as_view(), name="token"),
     path("api/token/refresh", StaffTokenRefreshView.as_view(), name="token-refresh"),
