@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
 from campaigns.models import SkipReason
-from notifications import recording
+from notifications import patience, recording
 from notifications.delivering import Settled
 from notifications.transports.base import Verdict
 
@@ -103,7 +103,6 @@ UPDATE email_sends s
 RETURNING s.status
 """
 
-_PATIENCE = 30.0
 # What `safeguards` wants to look at: a list may be burning, or mails may be lost to SES' silence.
 _TROUBLE = frozenset({Verdict.REFUSED, Verdict.UNKNOWN})
 LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
@@ -179,7 +178,7 @@ class CampaignLedger:
             "ages": [max(0.0, now - one.at) for one in settled],
         }
         message_ids = [message_id for message_id in columns["message_ids"] if message_id]
-        _patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}, message_ids))
+        patience.patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}, message_ids))
 
     def _give_sign_of_life(self) -> None:
         if time.monotonic() - self._last_sign > 1:
@@ -198,23 +197,6 @@ def _store_outcomes(values: dict[str, Any], message_ids: list[str]) -> None:
         cursor.execute(_RECORD, values)
     # Events that came before their mail was known; after the commit, so that one of the two finds the other.
     recording.unpark(message_ids=message_ids)
-
-
-def _patiently(store: Callable[[], None]) -> None:
-    """Try again for half a minute while the database restarts: mail has left already.
-
-    A connection that broke inside a task never heals by itself, so it is closed before each retry.
-    """
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            store()
-            return
-        except (OperationalError, InterfaceError):
-            if connection.in_atomic_block or time.monotonic() > until:
-                raise
-            connection.close()
-            time.sleep(0.5)
 
 
 def release_all(campaign_id: int) -> None:

@@ -10,6 +10,7 @@ from notifications import pacing, suppressing
 from notifications.delivering import LONGEST_WAIT, log_outcome
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport
+from notifications.transports.guarded import may_receive
 from outreach.errors import DomainError
 from prospects.models import Prospect
 
@@ -18,6 +19,13 @@ class EmailSuppressed(DomainError):
     """The address is on the suppression list."""
 
     code = "EMAIL_SUPPRESSED"
+    attr = "to"
+
+
+class RecipientNotAllowed(DomainError):
+    """This installation is a rehearsal, and its EMAIL_ALLOWED_RECIPIENTS does not list the address."""
+
+    code = "RECIPIENT_NOT_ALLOWED"
     attr = "to"
 
 
@@ -47,10 +55,13 @@ def preview(campaign: Campaign, *, prospect: Prospect | None) -> OutgoingMessage
 def send_test(campaign: Campaign, *, to: str, prospect: Prospect | None, transport: Transport) -> Outcome:
     """Send one mail of the campaign to a normalised address, within the common pace.
 
-    Leaves no row in the ledger. Raises EmailSuppressed, Unrenderable, PaceTaken.
+    Leaves no row in the ledger. Raises EmailSuppressed, RecipientNotAllowed, Unrenderable,
+    PaceTaken.
     """
     if suppressing.is_suppressed(to):
         raise EmailSuppressed
+    if not may_receive(to):
+        raise RecipientNotAllowed
     try:
         message = composing.compose_sample(campaign, to=to, prospect=prospect)
     except UnsendableMessage as error:

@@ -18,9 +18,12 @@ from notifications import suppressing
 from notifications.forms import LiftForm, SuppressionForm
 from notifications.models import EmailEvent, Suppression, SuppressionLift, SuppressionReason
 from notifications.ses_events import EventType
+from notifications.transactional_admin import TransactionalEmailAdmin
 from outreach.errors import DomainError
 from outreach.redacting import hide_links
 from outreach.staff_pages import ReadOnlyAdmin, StaffAdmin, choice_filter, label
+
+__all__ = ["EmailEventAdmin", "SuppressionAdmin", "SuppressionLiftAdmin", "TransactionalEmailAdmin"]
 
 _REASON_TONES = {
     SuppressionReason.UNSUBSCRIBE: "quiet",

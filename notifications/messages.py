@@ -31,6 +31,8 @@ _HEADER_NAME = re.compile(r"[!-9;-@A-~]{1,126}")
 _HEADER_VALUE = re.compile(r"[ -~]{1,995}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _CONFIGURATION_SET = re.compile(r"[A-Za-z0-9_-]{0,64}")
+_CONTENT_TYPE = re.compile(r"(?=.{1,78}\Z)[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
+_CONTENT_ID = re.compile(r"[!-;=?-~]{1,76}")
 _LINK = re.compile(r"https?://[!#-;=?-~]+")
 # SES writes these itself. https://docs.aws.amazon.com/ses/latest/dg/header-fields.html
 _RESERVED = frozenset(
@@ -51,6 +53,16 @@ class UnsendableMessage(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that travels with a mail; one with a `content_id` (without angle brackets) is shown inside the HTML."""
+
+    name: str
+    content: bytes
+    content_type: str
+    content_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMessage:
     """One mail to one person. Cannot be made of anything that SES would refuse: raises UnsendableMessage."""
 
@@ -65,6 +77,7 @@ class OutgoingMessage:
     tags: Pairs = ()
     template_name: str = ""
     configuration_set: str = ""
+    attachments: Sequence[Attachment] = ()
 
     def __post_init__(self) -> None:
         _check_address("to", self.to)
@@ -73,7 +86,7 @@ class OutgoingMessage:
         _check_from(self.from_header())
         _check_reply_to(self.reply_to)
         _check_subject(self.subject)
-        _check_bodies(self.html, self.text)
+        _check_bodies(self.html, self.text, self.attachments)
         _check_headers(self.headers)
         _check_tags(self.tags)
         if not _CONFIGURATION_SET.fullmatch(self.configuration_set):
@@ -150,12 +163,14 @@ def _check_subject(subject: str) -> None:
         raise UnsendableMessage("subject", f"takes more than {LONGEST_LINE} octets once encoded")
 
 
-def _check_bodies(html: str, text: str) -> None:
+def _check_bodies(html: str, text: str, attachments: Sequence[Attachment]) -> None:
     size = _check_body("html", html) + _check_body("text", text)
     if not size:
         raise UnsendableMessage("text", "a mail needs a text or an HTML body")
+    if attachments:
+        size += sum(map(_check_attachment, attachments))
     if size > MOST_BYTES:
-        raise UnsendableMessage("html", f"text and HTML together take {size} bytes; SES takes {MOST_BYTES}")
+        raise UnsendableMessage("html", f"text, HTML and attachments together take {size} bytes; SES takes {MOST_BYTES}")
 
 
 def _check_body(field: str, body: str) -> int:
@@ -165,6 +180,17 @@ def _check_body(field: str, body: str) -> int:
         return len(body.encode())
     except UnicodeEncodeError:
         raise UnsendableMessage(field, "holds half a character (a lone surrogate)") from None
+
+
+def _check_attachment(attachment: Attachment) -> int:
+    """The limits of SES' Attachment. https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_Attachment.html"""
+    if not 0 < len(attachment.name) <= 255 or BREAKING.search(attachment.name):
+        raise UnsendableMessage("attachments", "each needs a name of 1 to 255 characters on one line")
+    if not _CONTENT_TYPE.fullmatch(attachment.content_type):
+        raise UnsendableMessage("attachments", f"{attachment.content_type[:100]!r} is not a content type")
+    if attachment.content_id and not _CONTENT_ID.fullmatch(attachment.content_id):
+        raise UnsendableMessage("attachments", "a content id is 1 to 76 printable ASCII characters without angle brackets")
+    return len(attachment.content)
 
 
 def _check_headers(headers: Pairs) -> None:

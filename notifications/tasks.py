@@ -1,9 +1,9 @@
-"""Celery's part in events: apply what waits, again and again until nothing does."""
+"""Celery's part in events and in transactional mail: do what waits, again and again until nothing does."""
 
 from celery import shared_task
 from django.utils import timezone
 
-from notifications import forgetting, recording, revisiting, waking
+from notifications import dispatching, forgetting, recording, revisiting, transports, waking
 from outreach.publishing import publish
 
 _BATCH = 500
@@ -32,3 +32,17 @@ def forget_events() -> None:
     """Nightly: delete old events in small batches, one task each, so that others get their turn."""
     if forgetting.forget(now=timezone.now(), limit=_FORGOTTEN_AT_ONCE) == _FORGOTTEN_AT_ONCE:
         publish("notifications.tasks.forget_events")
+
+
+@shared_task(ignore_result=True)
+def send_transactional() -> None:
+    """Send what waits in the outbox."""
+    if dispatching.send_waiting(transport=transports.configured(), clock=timezone.now):
+        publish(waking.SEND_TRANSACTIONAL)
+
+
+@shared_task(ignore_result=True)
+def sweep_outbox() -> None:
+    """Beat's sweep: tidy the outbox up, and wake its workers when something waits."""
+    if dispatching.sweep(transport=transports.configured(), clock=timezone.now):
+        publish(waking.SEND_TRANSACTIONAL)

@@ -1,9 +1,11 @@
 from django.urls import URLPattern, path
 
-from notifications import suppression_views, views
+from notifications import suppression_views, transactional_views, views
 
 urlpatterns: list[URLPattern] = [
     path("api/suppressions", suppression_views.SuppressionList.as_view(), name="suppressions"),
     path("api/suppressions/<int:pk>", suppression_views.SuppressionDetail.as_view(), name="suppression"),
+    path("v1/notifications/emails", transactional_views.TransactionalEmailList.as_view(), name="transactional-emails"),
+    path("v1/notifications/emails/<int:pk>", transactional_views.TransactionalEmailDetail.as_view(), name="transactional-email"),
     path("api/webhooks/ses-events", views.ses_events, name="ses-events-eventbridge"),
 ]

@@ -1,4 +1,4 @@
-"""Tells a worker that events wait, without keeping the request that brought them."""
+"""Tells a worker that events or mails wait, without keeping the request that brought them."""
 
 import threading
 import time
@@ -9,6 +9,9 @@ from functools import partial
 from outreach.publishing import publish
 
 APPLY_EVENTS = "notifications.tasks.apply_events"
+SEND_TRANSACTIONAL = "notifications.tasks.send_transactional"
+# A message that was not taken by then is not worth taking: the sweep has sent what it was about.
+_WAKE_EXPIRES = 60.0
 
 
 class Waker:
@@ -47,3 +50,4 @@ class Waker:
 
 
 apply_events_soon = Waker(partial(publish, APPLY_EVENTS)).wake
+send_transactional_soon = Waker(partial(publish, SEND_TRANSACTIONAL, expires=_WAKE_EXPIRES), interval=0.1, after_failure=5.0).wake

@@ -38,6 +38,11 @@ def normalise(address: str) -> str:
     return _normalise_unusual(text)
 
 
+def normalise_pattern(text: str) -> str:
+    """The stored form of an address, or of `@domain`, which stands for every address there. Raises InvalidAddress."""
+    return normalise(f"any{text}").removeprefix("any") if text.startswith("@") else normalise(text)
+
+
 def is_address(text: str) -> bool:
     """Whether this is one address that could be normalised."""
     try:

@@ -16,6 +16,15 @@ import environ
 N = TypeVar("N", int, float)
 
 
+def _has_usable_port(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        # Other complaints are about brackets, which a password may hold.
+        return "Port" not in str(error)
+    return True
+
+
 class Environment:
     """Typed access to the environment with remedies for humans."""
 
@@ -46,6 +55,14 @@ class Environment:
             except ValueError:
                 self.refuse(name, f"holds {item!r}", "list addresses and networks, e.g. 10.0.0.0/8, 192.0.2.7")
         return found
+
+    def each(self, name: str, parse: Callable[[str], str], wanted: str) -> list[str]:
+        """A comma-separated list whose items are parsed; `parse` raises ValueError for what is none."""
+        try:
+            return [parse(item) for item in self.items(name)]
+        except ValueError as error:
+            self.refuse(name, f"is not understood ({error})", f"list {wanted}")
+            return []
 
     def choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.text(name, default)
@@ -96,6 +113,8 @@ class Environment:
         if value and value.split("://", 1)[0] not in schemes:
             # The value may hold a password: never repeat it.
             self.refuse(name, "is not understood", f"it must start with one of: {', '.join(s + '://' for s in schemes)}")
+        elif not _has_usable_port(value):
+            self.refuse(name, "is not understood", "its port must be a number up to 65535")
         return value
 
     def refuse(self, name: str, problem: str, remedy: str) -> None:

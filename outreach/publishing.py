@@ -8,13 +8,13 @@ from celery import current_app
 log = structlog.get_logger("outreach")
 
 
-def publish(task_name: str, *args: Any) -> bool:
-    """Publish a task by name, trying once; returns whether the broker took it.
+def publish(task_name: str, *args: Any, expires: float | None = None) -> bool:
+    """Publish a task by name, trying once; returns whether the broker took it. It is dropped after `expires` seconds.
 
     Nothing depends on it: what the task would do, beat's sweeps do a little later.
     """
     try:
-        current_app.send_task(task_name, args=args, retry=False, ignore_result=True)
+        current_app.send_task(task_name, args=args, expires=expires, retry=False, ignore_result=True)
     except Exception as error:
         log.warning("publish_failed", task=task_name, error=f"{type(error).__name__}: {error}")
         return False

@@ -16,6 +16,7 @@ _SHORTEST_SECRET = 12
 
 # The whole query of an unsubscribe address, however it is spelled, and a token wherever it stands.
 _LINK = re.compile(r"(/api/unsubscribe/?\?)[^\s\"'\\<>]+", re.IGNORECASE)
+_STAFF_RESET = re.compile(r"(/admin/reset/)(?!done)[^\s\"'\\<>]+", re.IGNORECASE)
 _TOKEN = re.compile(r"(token[^0-9a-z]{1,6}(?:3d|uuid\W{1,3})?)[0-9a-f]{8}-[0-9a-f-]{27}", re.IGNORECASE)
 # scheme://user:password@host
 _PASSWORD = re.compile(r"(\w[\w+.-]*://[^\s:/@\"'<>]*):[^\s/@\"'<>]+@")
@@ -74,8 +75,8 @@ def hash_people(key: bytes) -> None:
 
 
 def hide_links(_logger: Any, _name: str, line: str) -> str:
-    """A text for people without unsubscribe links and their tokens."""
-    return _TOKEN.sub(rf"\1{HIDDEN}", _LINK.sub(rf"\1{HIDDEN}", line))
+    """A text for people without unsubscribe and password-reset links and their tokens."""
+    return _TOKEN.sub(rf"\1{HIDDEN}", _STAFF_RESET.sub(rf"\1{HIDDEN}", _LINK.sub(rf"\1{HIDDEN}", line)))
 
 
 def hide(text: str) -> str:

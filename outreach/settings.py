@@ -7,6 +7,7 @@ one line, whichever process it is.
 import hashlib
 import logging
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import django_stubs_ext
 from celery.schedules import crontab
 
 from outreach import connections, redacting
-from outreach.addresses import is_address
+from outreach.addresses import is_address, normalise, normalise_pattern
 from outreach.environment import Environment
 from outreach.logging import logging_config
 
@@ -40,6 +41,12 @@ SES_REGION = env.first("SES_REGION", "AWS_REGION")
 _made_up_sender = "" if PRODUCTION or EMAIL_MODE == "ses" else "outreach@example.com"
 SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL") or _made_up_sender
 SES_CONFIGURATION_SET = env.text("SES_CONFIGURATION_SET")
+EMAIL_ALLOWED_RECIPIENTS = env.each(
+    "EMAIL_ALLOWED_RECIPIENTS", normalise_pattern, "addresses and @domains, e.g. ada@example.com,@example.org"
+)
+EMAIL_CONTENT_DAYS = env.whole("EMAIL_CONTENT_DAYS", 0, least=0, most=3650)
+TRANSACTIONAL_GIVE_UP_HOURS = env.whole("TRANSACTIONAL_GIVE_UP_HOURS", 24, least=1, most=720)
+ADMIN_ADDRESSES = env.each("ADMINS", normalise, "plain addresses, e.g. ada@example.com,ops@example.com")
 SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
@@ -95,6 +102,9 @@ if PRODUCTION:
         env.refuse("PROXY_SHARED_SECRET", "is too short", "set it to at least 32 random characters")
     if not (SES_WEBHOOK_SECRETS or SES_SNS_TOPIC_ARNS):
         env.refuse("SES_WEBHOOK_SECRET", "is not set", "set it, or SES_SNS_TOPIC_ARNS: without events bounces are never seen")
+    if EMAIL_ALLOWED_RECIPIENTS:
+        # Ignoring it would mail everybody against somebody's wish; heeding it would silently mail nobody.
+        env.refuse("EMAIL_ALLOWED_RECIPIENTS", "is for rehearsals", "remove it, or do not say ENV=production")
     env.require("DATABASE_URL", DATABASE_URL, "set it to postgres://USER:PASSWORD@HOST:5432/NAME")
     env.require("REDIS_URL", REDIS_URL, "set it to redis://HOST:6379/0")
 if PRODUCTION or EMAIL_MODE == "ses":
@@ -109,8 +119,16 @@ if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
     env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
 if SES_FROM and not is_address(SES_FROM):
     env.refuse("SES_FROM", f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com")
+if not re.fullmatch(r"([a-z]{2,5}(-[a-z]+)+-\d{1,2})?", SES_REGION):
+    env.refuse("SES_REGION", f"is {SES_REGION!r}", "set it to an AWS region, e.g. us-east-1")
+if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", SES_CONFIGURATION_SET):
+    env.refuse("SES_CONFIGURATION_SET", f"is {SES_CONFIGURATION_SET!r}", "set it to a name of letters, digits, - and _")
+if any(mark in host for host in ALLOWED_HOSTS for mark in "/ @"):
+    env.refuse("ALLOWED_HOSTS", "holds more than host names", "list names without scheme or path, e.g. mail.example.com")
 if not all(arn.startswith("arn:aws") and arn.count(":") == 5 for arn in SES_SNS_TOPIC_ARNS):
     env.refuse("SES_SNS_TOPIC_ARNS", "is not understood", "list exact topic ARNs, e.g. arn:aws:sns:us-east-1:123456789012:ses")
+if not env.problems and DATABASE_URL and not connections.database_settings(DATABASE_URL)["NAME"]:
+    env.refuse("DATABASE_URL", "names no database", "set it to postgres://USER:PASSWORD@HOST:5432/NAME")
 env.stop_if_wrong()
 
 # --- Django ------------------------------------------------------------------------------------------
@@ -177,6 +195,9 @@ TEMPLATES = [
         },
     }
 ]
+
+# Mail that developers write: NAME/{subject.txt,body.html,body.txt}, see docs/api.md.
+EMAIL_TEMPLATES = BASE_DIR / "templates" / "emails"
 
 DATABASES: dict[str, Any] = {"default": connections.database_settings(DATABASE_URL)}
 # A worker that hangs on a lock would hold its lease past its end: every statement is bounded.
@@ -263,7 +284,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Prospects, campaigns and the ledger of who got what and why. See docs/api.md.",
     "VERSION": "0.1.0",
     "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": r"/(api|internal)",
+    "SCHEMA_PATH_PREFIX": r"/(api|internal|v1)",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -301,7 +322,11 @@ CELERY_BROKER_URL = env.text("CELERY_BROKER_URL") or connections.broker_url(REDI
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"campaigns.tasks.send_chunk": {"queue": "campaigns"}}
+CELERY_TASK_ROUTES = {
+    "campaigns.tasks.send_chunk": {"queue": "campaigns"},
+    # Workers of its own consume it (Procfile): it never waits behind a chunk.
+    "notifications.tasks.send_transactional": {"queue": "transactional"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
@@ -318,6 +343,7 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "look-at-parked-events": {"task": "notifications.tasks.look_at_parked_events", "schedule": 10.0, "options": {"expires": 10}},
     "forget-events": {"task": "notifications.tasks.forget_events", "schedule": crontab(hour="3", minute="30")},
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
+    "sweep-outbox": {"task": "notifications.tasks.sweep_outbox", "schedule": 3.0, "options": {"expires": 3}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
 }
 # Every queue gets a heartbeat: a queue that nobody reads must show (`/readyz`).
@@ -344,6 +370,14 @@ UNFOLD = {
     "COLORS": {"primary": "outreach.staff_menu.primary_colours"},
     "BORDER_RADIUS": "8px",
 }
+
+# --- Django's own mail: password resets, errors. Through the same outbox as everything else ------------------
+
+EMAIL_BACKEND = "notifications.backend.EmailBackend"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = SES_FROM
+ADMINS = [(address, address) for address in ADMIN_ADDRESSES]
+EMAIL_SUBJECT_PREFIX = "[Outreach] "
+PASSWORD_RESET_TIMEOUT = 3600  # seconds; the link signs a member of staff in
 
 # --- Logging: one JSON object a line on standard output; readable in a terminal -----------------------------
 

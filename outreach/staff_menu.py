@@ -27,6 +27,7 @@ _MENU = (
     (
         "Delivery",
         (
+            ("Transactional mail", "outbox", "notifications", "transactionalemail"),
             ("Suppressions", "block", "notifications", "suppression"),
             ("Lifted suppressions", "lock_open", "notifications", "suppressionlift"),
             ("Events", "sensors", "notifications", "emailevent"),

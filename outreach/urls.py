@@ -12,6 +12,7 @@ urlpatterns = [
     *[path(route.lstrip("/"), view) for route, view in probing.VIEWS.items()],
     path("", RedirectView.as_view(url="/admin/")),
     path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", include("outreach.password_resets")),
     path("admin/", admin.site.urls),
     path("api/token", StaffTokenView.as_view(), name="token"),
     path("api/token/refresh", StaffTokenRefreshView.as_view(), name="token-refresh"),

@@ -5,13 +5,17 @@ from functools import lru_cache
 from django.conf import settings
 
 from notifications.transports.base import Transport
+from notifications.transports.guarded import GuardedTransport
 from notifications.transports.log import LogTransport
 from notifications.transports.ses import SesTransport
 
 
 def configured() -> Transport:
-    """The transport that EMAIL_MODE names."""
-    return _ses(settings.SES_REGION) if settings.EMAIL_MODE == "ses" else LogTransport()
+    """The transport that EMAIL_MODE names; a rehearsal's writes only to EMAIL_ALLOWED_RECIPIENTS, when they are set."""
+    if settings.EMAIL_MODE != "ses":
+        return LogTransport()
+    transport = _ses(settings.SES_REGION)
+    return GuardedTransport(transport, settings.EMAIL_ALLOWED_RECIPIENTS) if settings.EMAIL_ALLOWED_RECIPIENTS else transport
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from notifications.messages import OutgoingMessage
+from notifications.messages import Attachment, OutgoingMessage
 from notifications.transports import ses_answers, ses_bulk
 from notifications.transports.base import Account, Outcome, Verdict
 
@@ -106,16 +106,15 @@ def _client(region: str, *, read_timeout: float, parameter_validation: bool = Tr
 
 def request_for(message: OutgoingMessage) -> dict[str, Any]:
     """The parameters of `SendEmail` for a message."""
+    # An empty part is not sent: a mail program would show it instead of the other.
+    bodies = {"Text": message.text, "Html": message.html}
     request: dict[str, Any] = {
         "FromEmailAddress": message.from_header(),
         "Destination": {"ToAddresses": [message.to]},
         "Content": {
             "Simple": {
                 "Subject": {"Data": message.subject, "Charset": "UTF-8"},
-                "Body": {
-                    "Text": {"Data": message.text, "Charset": "UTF-8"},
-                    "Html": {"Data": message.html, "Charset": "UTF-8"},
-                },
+                "Body": {name: {"Data": body, "Charset": "UTF-8"} for name, body in bodies.items() if body},
                 "Headers": [{"Name": name, "Value": value} for name, value in message.headers],
             }
         },
@@ -123,6 +122,18 @@ def request_for(message: OutgoingMessage) -> dict[str, Any]:
     }
     if message.reply_to:
         request["ReplyToAddresses"] = list(message.reply_to)
+    if message.attachments:
+        request["Content"]["Simple"]["Attachments"] = [_attachment(one) for one in message.attachments]
     if message.configuration_set:
         request["ConfigurationSetName"] = message.configuration_set
     return request
+
+
+def _attachment(attachment: Attachment) -> dict[str, Any]:
+    inline = {"ContentDisposition": "INLINE", "ContentId": attachment.content_id} if attachment.content_id else {}
+    return {
+        "FileName": attachment.name,
+        "RawContent": attachment.content,
+        "ContentType": attachment.content_type,
+        "ContentTransferEncoding": "BASE64",
+    } | (inline or {"ContentDisposition": "ATTACHMENT"})

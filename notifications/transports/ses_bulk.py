@@ -37,7 +37,9 @@ def fits(message: OutgoingMessage) -> bool:
     Braces in a value might be taken for a placeholder by the template engine of SES.
     """
     words = (message.subject, message.html, message.text)
-    return all(words) and sum(map(len, words)) <= MOST_DATA and not any("{{" in word for word in words)
+    return (
+        not message.attachments and all(words) and sum(map(len, words)) <= MOST_DATA and not any("{{" in word for word in words)
+    )
 
 
 def request_for(messages: Sequence[OutgoingMessage]) -> dict[str, Any]:

@@ -230,6 +230,15 @@ def test_a_test_mail_to_a_suppressed_address_is_refused(api):
     assert codes(response) == [("EMAIL_SUPPRESSED", "to")]
 
 
+def test_a_test_mail_of_a_rehearsal_goes_to_listed_addresses_only(api, settings):
+    settings.EMAIL_MODE, settings.SES_REGION, settings.EMAIL_ALLOWED_RECIPIENTS = "ses", "us-east-1", ["@example.org"]
+
+    response = api.post(f"/api/campaigns/{CampaignFactory().pk}/test", {"to": "me@example.com"})
+
+    assert response.status_code == 409
+    assert codes(response) == [("RECIPIENT_NOT_ALLOWED", "to")]
+
+
 def test_another_service_can_wake_a_sending_campaign(api):
     campaign = CampaignFactory(sending=True)
 

@@ -6,6 +6,7 @@ from django.utils import timezone
 from campaigns import claiming, dispatching, reporting
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.transports.base import Outcome, Verdict
+from notifications.transports.guarded import GuardedTransport
 from tests.factories import CampaignFactory, ProspectFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
@@ -182,3 +183,16 @@ def test_mails_that_are_claimed_elsewhere_count_towards_the_daily_limit(now):
 )
 def test_a_chunk_lasts_a_few_seconds(rate, loops, size):
     assert dispatching.chunk_size(rate=rate, loops=loops) == size
+
+
+def test_a_rehearsal_mails_only_whom_it_may_and_says_why_the_others_failed(fast, published, transport):
+    campaign = CampaignFactory(sending=True, waiting=2)
+    first, second = EmailSend.objects.filter(campaign=campaign).order_by("pk")
+    guarded = GuardedTransport(transport, [first.email])
+
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=guarded, clock=timezone.now)
+
+    assert [message.to for message in transport.sent] == [first.email]
+    second.refresh_from_db()
+    assert second.status == "failed"
+    assert "EMAIL_ALLOWED_RECIPIENTS" in second.error

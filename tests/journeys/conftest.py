@@ -33,7 +33,7 @@ class Site:
         )
         self.lines = []
         threading.Thread(target=self._read, daemon=True).start()
-        self.url = self.wait_for(lambda: next((line.split()[1] for line in self.lines if line.startswith("ready:")), ""), 90)
+        self.url = self.wait_for(lambda: next((line.split()[1] for line in self.lines if line.startswith("ready:")), ""), 240)
 
     def _read(self):
         for line in self.process.stdout:

@@ -76,6 +76,17 @@ def test_an_empty_environment_is_a_working_development():
         ({"LOG_PII": "some"}, "LOG_PII"),
         ({"METRICS_ALLOWED_ADDRESSES": "10.0.0.0/8, prometheus"}, "METRICS_ALLOWED_ADDRESSES"),
         ({"METRICS_PORT": "99999"}, "METRICS_PORT"),
+        ({"ALLOWED_HOSTS": "https://mail.example.com"}, "ALLOWED_HOSTS"),
+        ({"SES_REGION": "us east"}, "SES_REGION"),
+        ({"SES_CONFIGURATION_SET": "two words"}, "SES_CONFIGURATION_SET"),
+        ({"EMAIL_ALLOWED_RECIPIENTS": "@example.com"}, "EMAIL_ALLOWED_RECIPIENTS"),
+        ({"ENV": "development", "EMAIL_ALLOWED_RECIPIENTS": "example.com"}, "EMAIL_ALLOWED_RECIPIENTS"),
+        ({"ADMINS": "nobody"}, "ADMINS"),
+        ({"EMAIL_CONTENT_DAYS": "-1"}, "EMAIL_CONTENT_DAYS"),
+        ({"TRANSACTIONAL_GIVE_UP_HOURS": "0"}, "TRANSACTIONAL_GIVE_UP_HOURS"),
+        ({"DATABASE_URL": "postgres://root:hunter2@db:port/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "postgres://root:hunter2@db:5432"}, "DATABASE_URL"),
+        ({"REDIS_URL": "redis://cache:port/0"}, "REDIS_URL"),
     ],
 )
 def test_a_process_with_a_bad_variable_ends_with_one_line_that_names_it(change, variable):
@@ -125,7 +136,7 @@ def test_both_spellings_of_the_mission_are_read(first, second):
 def test_every_variable_that_is_read_is_in_the_example():
     settings = (ROOT / "outreach" / "settings.py").read_text()
     calls = re.findall(
-        r"env\.(?:text|first|items|choice|number|whole|optional_whole|flag|origin|url|networks)\(([^)]*)", settings
+        r"env\.(?:text|first|items|each|choice|number|whole|optional_whole|flag|origin|url|networks)\(([^)]*)", settings
     )
     read = {name for call in calls for name in re.findall(r'"([A-Z][A-Z_]*_[A-Z_]+|ENV)"', call)}
 

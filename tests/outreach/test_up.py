@@ -177,7 +177,7 @@ def test_after_a_kill_and_a_second_start_nothing_is_left_behind_but_the_data(sta
     second.wait_for("worker1@.* ready")
     assert second.interrupt() == 0
 
-    assert second.output.count("worker: Warm shutdown") == 1
+    assert second.output.count("worker: Warm shutdown") == 2
     assert killed.all_processes() == second.all_processes() == []
     assert "Traceback" not in second.output
     assert not (directory / "killed" / "processes.json").exists()

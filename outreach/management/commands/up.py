@@ -79,6 +79,7 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             for number in range(1, workers + 1):
                 supervisor.keep(program(f"worker {number}", _worker(number)))
             supervisor.keep(program("beat", _beat()))
+            supervisor.keep(program("transactional", _transactional_worker()))
             waiting.until_ready(
                 url, public_url=env["PUBLIC_BASE_URL"], meanwhile=partial(_tend, supervisor, signals, patient=False)
             )
@@ -150,6 +151,13 @@ def _worker(number: int) -> list[str]:
         "--include",
         "outreach.terminal",
     ]
+    return [*_CELERY, "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+
+
+def _transactional_worker() -> list[str]:
+    """A worker that nothing but transactional mail can keep busy; threads, because it waits for SES most of the time."""
+    options = ["-Q", "transactional", "--pool", "threads", "--concurrency", "4", "-n", "transactional@%h"]
+    options += ["--include", "outreach.terminal"]
     return [*_CELERY, "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
 

@@ -1,0 +1,190 @@
+"""The outbox' rows on their way: claimed, started, settled, released. The discipline of `campaigns.claiming`.
+
+A lease that ends before the call started goes back to waiting, and one that ends after it is unknown,
+because the mail may have left: no machine sends it again.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q
+
+from notifications import patience, recording
+from notifications.delivering import Settled
+from notifications.models import BLOCKS_ALL_MAIL, DeliveryStatus, SkipReason, TransactionalContent, TransactionalEmail
+from notifications.transports.base import Verdict
+
+_CLAIM = """
+WITH picked AS (
+    SELECT id, email FROM transactional_emails
+     WHERE status = 'queued' AND (retry_at IS NULL OR retry_at <= clock_timestamp())
+     ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT picked.id,
+           EXISTS (SELECT FROM email_suppressions x WHERE x.email = picked.email AND x.reason = ANY(%(blocking)s)) AS no
+      FROM picked
+)
+UPDATE transactional_emails t
+   SET claimed_by  = CASE WHEN NOT no THEN %(slice)s::uuid END,
+       lease_until = CASE WHEN NOT no THEN clock_timestamp() + %(lease)s * interval '1 second' END,
+       skipped_at  = CASE WHEN no THEN clock_timestamp() END,
+       skip_reason = CASE WHEN no THEN %(suppressed)s ELSE '' END
+  FROM judged WHERE t.id = judged.id
+RETURNING t.id, no
+"""
+
+_START = """
+UPDATE transactional_emails t
+   SET call_started_at = clock_timestamp(), lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+ WHERE t.id = ANY(%(ids)s) AND t.claimed_by = %(slice)s AND t.call_started_at IS NULL
+   AND t.sent_at IS NULL AND t.lease_until > clock_timestamp()
+   AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = t.email AND x.reason = ANY(%(blocking)s))
+RETURNING t.id
+"""
+
+# An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
+# other answer counts only while the row is still this worker's.
+_RECORD = """
+UPDATE transactional_emails t
+   SET sent_at    = CASE WHEN o.verdict = 'accepted'
+                         THEN least(t.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE t.sent_at END,
+       failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE t.failed_at END,
+       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE t.unknown_at END,
+       retry_at   = CASE WHEN o.verdict IN ('wait', 'halt') THEN clock_timestamp() + o.rest * interval '1 second' END,
+       call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE t.call_started_at END,
+       message_id = CASE WHEN t.message_id = '' THEN o.message_id ELSE t.message_id END,
+       error      = CASE WHEN t.bounced_at IS NULL AND t.rejected_at IS NULL THEN o.error ELSE t.error END,
+       claimed_by = NULL, lease_until = NULL
+  FROM unnest(%(ids)s::bigint[], %(verdicts)s::text[], %(message_ids)s::text[], %(errors)s::text[], %(ages)s::float8[],
+              %(rests)s::float8[]) AS o (id, verdict, message_id, error, age, rest)
+ WHERE t.id = o.id AND (o.verdict = 'accepted' OR t.claimed_by = %(slice)s)
+"""
+
+_RELEASE = """
+UPDATE transactional_emails SET claimed_by = NULL, lease_until = NULL
+ WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
+"""
+
+_RECLAIM = """
+WITH expired AS (
+    SELECT id FROM transactional_emails WHERE lease_until < clock_timestamp() ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE transactional_emails t
+   SET unknown_at = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN unknown_at ELSE clock_timestamp() END,
+       error      = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN error ELSE %(why)s END,
+       claimed_by = NULL, lease_until = NULL
+  FROM expired WHERE t.id = expired.id
+RETURNING t.status
+"""
+
+# After an answer that says "a person must act" nothing waiting is tried for so long.
+HALT_SECONDS = 60.0
+_LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
+_TOO_LATE = "It could not leave for {hours} hours and was given up (TRANSACTIONAL_GIVE_UP_HOURS)."
+# What a mail says that may have left is kept this long, so that a person can look and decide.
+_UNKNOWN_KEPT = timedelta(days=7)
+_BATCH = 1000
+_DONE = {Verdict.ACCEPTED, Verdict.REFUSED}
+
+
+def claim(*, slice_id: UUID, limit: int, lease: float) -> tuple[list[int], int]:
+    """Claim up to `limit` waiting rows for `lease` seconds, the oldest first; suppressed ones are skipped.
+
+    Returns the ids of the claimed rows, in order, and how many were skipped.
+    """
+    values: dict[str, Any] = {"slice": slice_id, "limit": limit, "lease": lease, "suppressed": SkipReason.SUPPRESSED}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, values | {"blocking": list(BLOCKS_ALL_MAIL)})
+        rows = cursor.fetchall()
+    claimed = sorted(id_ for id_, no in rows if not no)
+    return claimed, len(rows) - len(claimed)
+
+
+class TransactionalLedger:
+    """The outbox' rows that one worker has claimed; `call_lease` seconds outlast any call."""
+
+    def __init__(self, *, slice_id: UUID, call_lease: float) -> None:
+        self.slice_id, self.call_lease = slice_id, call_lease
+
+    def start(self, ids: list[int]) -> set[int]:
+        """Mark calls started where the address still allows it; returns those ids."""
+        values: dict[str, Any] = {"ids": ids, "slice": self.slice_id, "lease": self.call_lease, "blocking": list(BLOCKS_ALL_MAIL)}
+        with connection.cursor() as cursor:
+            cursor.execute(_START, values)
+            return {id_ for (id_,) in cursor.fetchall()}
+
+    def record(self, settled: Sequence[Settled]) -> None:
+        """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
+        now = time.monotonic()
+        # In one order, so that an event batch about the same rows cannot deadlock with this.
+        settled = sorted(settled, key=lambda one: one.id)
+        columns: dict[str, Any] = {
+            "ids": [one.id for one in settled],
+            "verdicts": [str(one.outcome.verdict) for one in settled],
+            "message_ids": [one.outcome.message_id for one in settled],
+            "errors": ["" if one.outcome.verdict is Verdict.ACCEPTED else one.outcome.error[:2000] for one in settled],
+            "ages": [max(0.0, now - one.at) for one in settled],
+            "rests": [_rest(one) for one in settled],
+        }
+        patience.patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}))
+
+    def release(self, ids: Sequence[int]) -> None:
+        """Return claims whose call was not started to waiting."""
+        with connection.cursor() as cursor:
+            cursor.execute(_RELEASE, {"ids": list(ids), "slice": self.slice_id})
+
+
+def _rest(one: Settled) -> float:
+    return HALT_SECONDS if one.outcome.verdict is Verdict.HALT else one.outcome.retry_after
+
+
+def _store_outcomes(values: dict[str, Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, values)
+    if not settings.EMAIL_CONTENT_DAYS:
+        done = [id_ for id_, verdict in zip(values["ids"], values["verdicts"], strict=True) if verdict in _DONE]
+        TransactionalContent.objects.filter(email__in=done).delete()
+    # Events that came before their mail was known; after the commit, so that one of the two finds the other.
+    recording.unpark(message_ids=[message_id for message_id in values["message_ids"] if message_id])
+
+
+def rest_all(*, until: datetime, error: str) -> None:
+    """Let nothing that waits be tried before `until`: a person must act first. What is posted later tries at once."""
+    TransactionalEmail.objects.filter(status=DeliveryStatus.QUEUED).update(retry_at=until, error=error[:2000])
+
+
+def waiting_since(*, now: datetime) -> datetime | None:
+    """When the oldest mail that may leave now was posted; None when none waits."""
+    due = Q(retry_at=None) | Q(retry_at__lte=now)
+    waiting = TransactionalEmail.objects.filter(due, status=DeliveryStatus.QUEUED)
+    return waiting.order_by("id").values_list("created_at", flat=True).first()
+
+
+def reclaim_expired() -> dict[str, int]:
+    """End the leases that ran out: not started → waiting, started → unknown. Returns counts by status."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RECLAIM, {"why": _LOST_DURING_CALL})
+        statuses = [status for (status,) in cursor.fetchall()]
+    return {status: statuses.count(status) for status in set(statuses)}
+
+
+def give_up(*, hours: int, now: datetime) -> int:
+    """Fail what has waited longer than that: its news is old, and its links have expired. Returns how many."""
+    late = TransactionalEmail.objects.filter(status=DeliveryStatus.QUEUED, created_at__lt=now - timedelta(hours=hours))
+    return late.update(failed_at=now, error=_TOO_LATE.format(hours=hours), retry_at=None)
+
+
+def forget_contents(*, days: int, now: datetime) -> int:
+    """Delete what settled mails said, `days` after they were settled; returns how many."""
+    before = now - timedelta(days=days)
+    settled = Q(email__sent_at__lte=before) | Q(email__failed_at__lte=before) | Q(email__skipped_at__lte=before)
+    unknown = Q(email__unknown_at__lte=now - max(_UNKNOWN_KEPT, timedelta(days=days)))
+    # The oldest that are kept, however many there are: what waits is given up after a while and makes room.
+    oldest = list(TransactionalContent.objects.order_by("pk").values_list("pk", flat=True)[:_BATCH])
+    return TransactionalContent.objects.filter(settled | unknown, pk__in=oldest).delete()[0]
