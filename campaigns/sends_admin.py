@@ -52,7 +52,7 @@ _FACTS = {
     "complained_at": "Reported as spam",
     "unsubscribed_at": "Unsubscribed",
 }
-_BAD = {"failed_at", "rejected_at", "bounced_at", "complained_at"}
+_BAD = {"failed_at", "rejected_at", "bounced_at", "soft_bounced_at", "not_attempted_at", "complained_at"}
 _EVENTS_SHOWN = 100
 
 

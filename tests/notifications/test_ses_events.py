@@ -284,3 +284,11 @@ def test_whatever_comes_is_read_without_error(detail):
     for text in (event.event_type, event.message_id, event.send_id, event.diagnostic, event.link, event.user_agent):
         assert "\x00" not in text.encode().decode()
     assert "sent_at" in meaning.facts(event, "recipient@example.com") or event.event_type in {"Reject", "Rendering Failure"}
+
+
+@pytest.mark.parametrize("name", ["complaint", "delivery"])
+def test_a_feedback_notification_and_the_event_are_the_same_news(name):
+    told = ses_events.read(events.payload(f"identity_{name}"), raw=b"", received_at=events.RECEIVED)
+
+    assert told.fingerprint == events.event(name).fingerprint
+    assert (told.send_id, events.event(name).send_id) == ("", "0123456789ab-42")

@@ -1,11 +1,13 @@
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.models import EmailSend
-from notifications import recording, soft_bouncing, suppressing
+from notifications import recording, signals, soft_bouncing, suppressing
 from notifications.models import SoftBounce, Suppression, SuppressionLift
 from prospects.models import Prospect, Unsubscribe
 from tests import events
@@ -229,3 +231,36 @@ def test_a_rehearsals_address_is_never_suppressed(tell, person):
     tell(("soft", 1), ("soft", 2), ("soft", 3))
 
     assert (listed(person), state(person)[0]) == ([], "bounced")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_delivery_that_is_applied_at_the_same_moment_is_not_missed(settings):
+    settings.SOFT_BOUNCE_LIMIT = 3
+    person = ProspectFactory()
+    mails = [EmailSendFactory(accepted=True, prospect=person) for _ in range(3)]
+    inside, applied = threading.Event(), threading.Event()
+
+    def linger(events, **_):
+        if any(event.event_type == "Bounce" for event in events):
+            inside.set()
+            applied.wait(2)
+
+    def deliver():
+        inside.wait(60)
+        events.post(events.envelope("delivery", **events.about(mails[0]), timestamp=at(1.5).isoformat()))
+        recording.apply_events(now=NOON)
+        applied.set()
+        connection.close()
+
+    for hour, send in enumerate(mails, 1):
+        soft = {"bounceType": "Transient", "feedbackId": str(hour), "timestamp": at(hour).isoformat()}
+        soft["bouncedRecipients"] = [{"emailAddress": person.email}]
+        events.post(events.envelope("bounce", **events.about(send), **soft))
+    signals.email_events.connect(linger)
+    other = threading.Thread(target=deliver)
+    other.start()
+    recording.apply_events(now=NOON)
+    other.join()
+    signals.email_events.disconnect(linger)
+
+    assert (listed(person), state(person)) == ([], ("active", None))
