@@ -15,7 +15,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, meaning, signals, suppressing
+from notifications import eventbridge, meaning, signals, sns, suppressing
 from notifications.meaning import Effect
 from notifications.models import EmailEvent, SuppressionReason
 from notifications.ses_events import SesEvent
@@ -39,7 +39,7 @@ UPDATE email_events e
  WHERE e.id = v.id
 """
 
-_READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read}
+_READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read, EmailEvent.Route.SNS: sns.read}
 _REASONS = {
     Effect.BOUNCE: SuppressionReason.BOUNCE,
     Effect.COMPLAINT: SuppressionReason.COMPLAINT,

@@ -6,4 +6,5 @@ urlpatterns: list[URLPattern] = [
     path("api/suppressions", suppression_views.SuppressionList.as_view(), name="suppressions"),
     path("api/suppressions/<int:pk>", suppression_views.SuppressionDetail.as_view(), name="suppression"),
     path("api/webhooks/ses-events", views.ses_events, name="ses-events-eventbridge"),
+    path("v1/notifications/ses-events", views.ses_events_by_sns, name="ses-events-sns"),
 ]

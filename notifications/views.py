@@ -1,7 +1,11 @@
-"""The webhook of EventBridge: verify, store, answer. Everything else happens later.
+"""The two webhooks: verify, store, answer. Everything else happens later.
 
-A plain view, because DRF would parse the body, ask for other credentials and answer in other shapes.
+Plain views, because DRF would parse the body, ask for other credentials and answer in other shapes;
+and SNS posts its JSON as text/plain, which DRF answers with 415, so that SNS never sends it again.
 """
+
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 from django.conf import settings
@@ -11,14 +15,15 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from notifications import eventbridge, recording, waking
+from notifications import eventbridge, recording, sns, subscriptions, waking
 from notifications.models import EmailEvent
-from notifications.ses_events import NotAnEvent
+from notifications.ses_events import NotAnEvent, SesEvent
 from outreach.errors import DomainError
 
 log = structlog.get_logger("notifications")
 
-# EventBridge's own limit was 256 KB for years; an event of SES has some 3 KB.
+Route = EmailEvent.Route
+# EventBridge's own limit was 256 KB for years, SNS has the same; an event of SES has some 3 KB.
 _TOO_LARGE = 1_000_000
 
 
@@ -47,21 +52,51 @@ class DatabaseUnavailable(DomainError):
 @never_cache
 def ses_events(request: HttpRequest) -> JsonResponse:
     """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good."""
+    return _answer(request, Route.EVENTBRIDGE, _take_from_eventbridge)
+
+
+@csrf_exempt
+@never_cache
+def ses_events_by_sns(request: HttpRequest) -> JsonResponse:
+    """`POST /v1/notifications/ses-events`, for SNS: 200 when the event is stored for good."""
+    return _answer(request, Route.SNS, _take_from_sns)
+
+
+def _answer(request: HttpRequest, route: Route, take: Callable[[HttpRequest, datetime], str]) -> JsonResponse:
     try:
         if request.method != "POST":
             raise MethodNotAllowed
-        eventbridge.check_secret(request.headers.get("X-Webhook-Secret", ""), secrets=settings.SES_WEBHOOK_SECRETS)
-        return JsonResponse({"status": _store(_body(request))})
+        return JsonResponse({"status": take(request, timezone.now())})
     except DomainError as error:
-        log.warning("webhook_refused", code=error.code)
+        log.warning("webhook_refused", route=str(route), code=error.code, reason=error.detail)
         return _refusal(error)
 
 
-def _store(body: bytes) -> recording.Stored:
-    now = timezone.now()
-    event = eventbridge.read(body, received_at=now)
+def _take_from_eventbridge(request: HttpRequest, now: datetime) -> str:
+    eventbridge.check_secret(request.headers.get("X-Webhook-Secret", ""), secrets=settings.SES_WEBHOOK_SECRETS)
+    body = _body(request)
+    return _store(eventbridge.read(body, received_at=now), Route.EVENTBRIDGE, body, now)
+
+
+def _take_from_sns(request: HttpRequest, now: datetime) -> str:
+    if request.headers.get("X-Amz-Sns-Rawdelivery", "").lower() == "true":
+        raise sns.RawDelivery
+    body = _body(request)
+    message = sns.parse(body)
+    sns.verify(
+        message,
+        topic_arns=settings.SES_SNS_TOPIC_ARNS,
+        least_version=settings.SES_SNS_LEAST_SIGNATURE_VERSION,
+        now=now,
+    )
+    if message.type is not sns.MessageType.NOTIFICATION:
+        return subscriptions.heed(message)
+    return _store(sns.read_event(message, received_at=now), Route.SNS, body, now)
+
+
+def _store(event: SesEvent, route: Route, body: bytes, now: datetime) -> str:
     try:
-        stored = recording.store(event, route=EmailEvent.Route.EVENTBRIDGE, body=body, received_at=now)
+        stored = recording.store(event, route=route, body=body, received_at=now)
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable from error
     if stored is recording.Stored.STORED:

@@ -16,6 +16,7 @@ from outreach import connections
 from outreach.addresses import is_address
 from outreach.environment import Environment
 from outreach.logging import logging_config
+from outreach.topics import is_topic_arn
 
 django_stubs_ext.monkeypatch()
 
@@ -40,6 +41,10 @@ SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL") or _made_up_sender
 SES_CONFIGURATION_SET = env.text("SES_CONFIGURATION_SET")
 SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
+SES_SNS_LEAST_SIGNATURE_VERSION = env.whole("SES_SNS_LEAST_SIGNATURE_VERSION", 1, least=1, most=2)
+SES_ACCOUNT_ID = env.text("SES_ACCOUNT_ID")
+# boto3's own words, for the one file of SNS that boto3 does not fetch: its signing certificate.
+SNS_ENDPOINT_URL = env.first("AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL")
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
 CAMPAIGN_DAILY_LIMIT = env.optional_whole("CAMPAIGN_DAILY_LIMIT", least=1, most=1_000_000_000)
@@ -92,8 +97,10 @@ if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
     env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
 if SES_FROM and not is_address(SES_FROM):
     env.refuse("SES_FROM", f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com")
-if not all(arn.startswith("arn:aws") and arn.count(":") == 5 for arn in SES_SNS_TOPIC_ARNS):
+if not all(is_topic_arn(arn) for arn in SES_SNS_TOPIC_ARNS):
     env.refuse("SES_SNS_TOPIC_ARNS", "is not understood", "list exact topic ARNs, e.g. arn:aws:sns:us-east-1:123456789012:ses")
+if SES_ACCOUNT_ID and not (SES_ACCOUNT_ID.isascii() and SES_ACCOUNT_ID.isdecimal() and len(SES_ACCOUNT_ID) == 12):
+    env.refuse("SES_ACCOUNT_ID", f"is {SES_ACCOUNT_ID!r}", "set it to the 12 digits of the AWS account that sends")
 env.stop_if_wrong()
 
 # --- Django ------------------------------------------------------------------------------------------
