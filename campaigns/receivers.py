@@ -5,11 +5,11 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from campaigns import tracking
+from campaigns import lifecycle, tracking
 from notifications import suppressing
 from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, email_events, email_lookup
+from notifications.signals import KnownMail, email_events, email_lookup, sending_disabled
 from prospects.signals import unsubscribed
 
 
@@ -21,6 +21,11 @@ def look_up(events: list[SesEvent], **_: Any) -> dict[str, KnownMail]:
 @receiver(email_events)
 def record(events: list[SesEvent], **_: Any) -> None:
     tracking.record(events)
+
+
+@receiver(sending_disabled)
+def pause(reason: str, **_: Any) -> int:
+    return lifecycle.pause_every_campaign(by="SES", reason=reason)
 
 
 @receiver(unsubscribed)

@@ -9,13 +9,13 @@ from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, JsonResponse, UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from notifications import eventbridge, recording, sns, subscriptions, waking
+from notifications import eventbridge, recording, sending_status, sns, subscriptions, waking
 from notifications.models import EmailEvent
 from notifications.ses_events import NotAnEvent, SesEvent
 from outreach.errors import DomainError
@@ -42,7 +42,7 @@ class EventTooLarge(DomainError):
 
 
 class DatabaseUnavailable(DomainError):
-    """The event could not be stored: send it again later."""
+    """The database is out of reach: send the event again later."""
 
     code = "DATABASE_UNAVAILABLE"
     status = 503
@@ -68,14 +68,18 @@ def _answer(request: HttpRequest, route: Route, take: Callable[[HttpRequest, dat
             raise MethodNotAllowed
         return JsonResponse({"status": take(request, timezone.now())})
     except DomainError as error:
-        log.warning("webhook_refused", route=str(route), code=error.code, reason=error.detail)
-        return _refusal(error)
+        return _refuse(error, route)
+    except (OperationalError, InterfaceError, InternalError):  # the last: read-only, in the middle of a failover
+        return _refuse(DatabaseUnavailable(), route)
 
 
 def _take_from_eventbridge(request: HttpRequest, now: datetime) -> str:
     eventbridge.check_secret(request.headers.get("X-Webhook-Secret", ""), secrets=settings.SES_WEBHOOK_SECRETS)
     body = _body(request)
-    return _store(eventbridge.read(body, received_at=now), Route.EVENTBRIDGE, body, now)
+    event = eventbridge.read(body, received_at=now)
+    stored = _store(event, Route.EVENTBRIDGE, body, now)
+    sending_status.heed(event, body=body, now=now)
+    return stored
 
 
 def _take_from_sns(request: HttpRequest, now: datetime) -> str:
@@ -95,10 +99,7 @@ def _take_from_sns(request: HttpRequest, now: datetime) -> str:
 
 
 def _store(event: SesEvent, route: Route, body: bytes, now: datetime) -> str:
-    try:
-        stored = recording.store(event, route=route, body=body, received_at=now)
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable from error
+    stored = recording.store(event, route=route, body=body, received_at=now)
     if stored is recording.Stored.STORED:
         waking.apply_events_soon()
     return stored
@@ -117,8 +118,9 @@ def _body(request: HttpRequest) -> bytes:
     return body
 
 
-def _refusal(error: DomainError) -> JsonResponse:
+def _refuse(error: DomainError, route: Route) -> JsonResponse:
     """The one shape of errors (drf-standardized-errors), and what the status code asks for besides."""
+    log.warning("webhook_refused", route=str(route), code=error.code, reason=error.detail)
     kind = "server_error" if error.status >= 500 else "client_error"
     body = {"type": kind, "errors": [{"code": error.code, "detail": error.detail, "attr": error.attr}]}
     headers = {
