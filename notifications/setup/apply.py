@@ -44,14 +44,14 @@ def run(steps: Iterable[Step], *, dry_run: bool, say: Callable[[str], None]) -> 
 def list_unseen(steps: Iterable[Step], *, say: Callable[[str], None]) -> None:
     """Name the steps without asking AWS about any: what exists is not known."""
     for step in steps:
-        say(f"  {'?':<8}{step.name}")
+        say(f"  {'?':<8}{step.name} ({step.wanted})")
 
 
 def _line(step: Step, finding: Finding, *, dry_run: bool) -> str:
     done = {Action.CREATE: "created", Action.UPDATE: "updated"}
     word = str(finding.action) if dry_run else done.get(finding.action, str(finding.action))
-    details = f" ({'; '.join(finding.details)})" if finding.details else ""
-    return f"  {word:<8}{step.name}{details}"
+    told = (step.wanted,) if finding.action is Action.CREATE else finding.details
+    return f"  {word:<8}{step.name}" + (f" ({'; '.join(told)})" if told else "")
 
 
 def _count(tally: Tally, finding: Finding) -> None:

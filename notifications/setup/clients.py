@@ -65,4 +65,4 @@ def said(error: Exception) -> str:
     """An error in one line, for people."""
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {code_of(error)}: {error.response.get('Error', {}).get('Message', '')}".strip()
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dns.exception
 import dns.resolver
 
-from notifications.setup import records, steps
+from notifications.setup import clients, records, steps
 from notifications.setup.doctor import Line, Patient, fail, ok, warn
 
 _PUBLISH = "Publish the records that manage.py ses_setup --dry-run prints."
@@ -58,7 +58,7 @@ def mail_from(patient: Patient) -> Iterable[Line]:
 
 def spf(patient: Patient) -> Iterable[Line]:
     """SPF speaks for the MAIL FROM domain: our own one only when it is a custom one."""
-    domain = _mail_from_domain(patient) or patient.wish.domain
+    domain = _mail_from_if_known(patient) or patient.wish.domain
     found = [text for text in _lower(patient.resolver.records(domain, "TXT")) if text.split(" ")[0] == "v=spf1"]
     if len(found) > 1:
         yield fail(
@@ -87,7 +87,11 @@ def dmarc(patient: Patient) -> Iterable[Line]:
     if policy.get("p") not in {"none", "quarantine", "reject"}:
         yield fail("DMARC", f"{at} says {policies[0]!r}: p= must be none, quarantine or reject", _PUBLISH)
         return
-    yield _alignment(patient, at, policy)
+    try:
+        yield _alignment(patient, at, policy)
+    except clients.AwsError as error:
+        words = f"{at} asks for p={policy['p']}; whether DKIM or SPF aligns is not known: {clients.said(error)}"
+        yield warn("DMARC", words, "Mend that, then run this again.")
 
 
 def _alignment(patient: Patient, at: str, policy: dict[str, str]) -> Line:
@@ -127,6 +131,14 @@ def _spf_aligns(patient: Patient, policy: dict[str, str]) -> bool:
 def _mail_from_domain(patient: Patient) -> str:
     found = steps.found(lambda: patient.aws.sesv2.get_email_identity(EmailIdentity=patient.wish.domain)) or {}
     return str((found.get("MailFromAttributes") or {}).get("MailFromDomain", "")).lower()
+
+
+def _mail_from_if_known(patient: Patient) -> str:
+    """Without SES the records of the domain itself can still be looked at."""
+    try:
+        return _mail_from_domain(patient)
+    except clients.AwsError:
+        return ""
 
 
 def _dmarc_records(patient: Patient) -> tuple[str, list[str]]:

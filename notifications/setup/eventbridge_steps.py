@@ -34,7 +34,7 @@ def connection(wish: Wish, aws: Aws, known: Known) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.events.describe_connection(Name=wish.name))
         if current is None:
-            return steps.create(make, f"{SECRET_HEADER}: the first of SES_WEBHOOK_SECRET")
+            return steps.create(make)
         known.connection_arn = current["ConnectionArn"]
         differing = steps.differences(_connection(current), {"type": "API_KEY", "header": SECRET_HEADER})
         if wish.new_secret:
@@ -52,7 +52,7 @@ def connection(wish: Wish, aws: Aws, known: Known) -> Step:
             AuthParameters={"ApiKeyAuthParameters": {"ApiKeyName": SECRET_HEADER, "ApiKeyValue": wish.secret}},
         )
 
-    return Step(f"EventBridge connection {wish.name}", look)
+    return Step(f"EventBridge connection {wish.name}", f"{SECRET_HEADER}: the first of SES_WEBHOOK_SECRET", look)
 
 
 def api_destination(wish: Wish, aws: Aws, known: Known) -> Step:
@@ -61,7 +61,7 @@ def api_destination(wish: Wish, aws: Aws, known: Known) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.events.describe_api_destination(Name=wish.name))
         if current is None:
-            return steps.create(make, f"POST {wish.endpoint}, {wish.rate} a second")
+            return steps.create(make)
         known.api_destination_arn = current["ApiDestinationArn"]
         wanted = {
             "ConnectionArn": known.connection_arn,
@@ -90,7 +90,7 @@ def api_destination(wish: Wish, aws: Aws, known: Known) -> Step:
             InvocationRateLimitPerSecond=wish.rate,
         )
 
-    return Step(f"API destination {wish.name}", look)
+    return Step(f"API destination {wish.name}", f"POST {wish.endpoint}, {wish.rate} a second", look)
 
 
 def rule(wish: Wish, aws: Aws) -> Step:
@@ -100,7 +100,7 @@ def rule(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.events.describe_rule(Name=wish.name, EventBusName=_BUS))
         if current is None:
-            return steps.create(put, json.dumps(documents.EVENT_PATTERN))
+            return steps.create(put)
         there = {"pattern": json.loads(current.get("EventPattern") or "{}"), "state": current.get("State")}
         return steps.update_if(steps.differences(there, wanted), put)
 
@@ -108,7 +108,7 @@ def rule(wish: Wish, aws: Aws) -> Step:
         pattern = json.dumps(documents.EVENT_PATTERN)
         aws.events.put_rule(Name=wish.name, EventBusName=_BUS, EventPattern=pattern, State="ENABLED")
 
-    return Step(f"EventBridge rule {wish.name}", look)
+    return Step(f"EventBridge rule {wish.name}", f"on the default bus, {json.dumps(documents.EVENT_PATTERN)}", look)
 
 
 def role(wish: Wish, aws: Aws) -> Step:
@@ -118,7 +118,7 @@ def role(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.iam.get_role(RoleName=wish.role_name))
         if current is None:
-            return steps.create(make, f"for {wish.rule_arn} only")
+            return steps.create(make)
         there = {"trust": _json(current["Role"].get("AssumeRolePolicyDocument"))}
         return steps.update_if(steps.differences(there, {"trust": trust}), mend)
 
@@ -128,7 +128,7 @@ def role(wish: Wish, aws: Aws) -> Step:
     def mend() -> None:
         aws.iam.update_assume_role_policy(RoleName=wish.role_name, PolicyDocument=json.dumps(trust))
 
-    return Step(f"IAM role {wish.role_name}", look)
+    return Step(f"IAM role {wish.role_name}", f"for {wish.rule_arn} only", look)
 
 
 def role_policy(wish: Wish, aws: Aws) -> Step:
@@ -138,13 +138,13 @@ def role_policy(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.iam.get_role_policy(RoleName=wish.role_name, PolicyName=name))
         if current is None:
-            return steps.create(put, "events:InvokeApiDestination")
+            return steps.create(put)
         return steps.update_if(steps.differences({"policy": _json(current["PolicyDocument"])}, {"policy": policy}), put)
 
     def put() -> None:
         aws.iam.put_role_policy(RoleName=wish.role_name, PolicyName=name, PolicyDocument=json.dumps(policy))
 
-    return Step(f"policy of {wish.role_name}", look)
+    return Step(f"policy of {wish.role_name}", "events:InvokeApiDestination", look)
 
 
 def target(wish: Wish, aws: Aws, known: Known) -> Step:
@@ -154,7 +154,7 @@ def target(wish: Wish, aws: Aws, known: Known) -> Step:
         answer = steps.found(lambda: aws.events.list_targets_by_rule(Rule=wish.name, EventBusName=_BUS)) or {}
         current: Any = next((one for one in answer.get("Targets", []) if one["Id"] == _TARGET_ID), None)
         if current is None:
-            return steps.create(put, "a day of retries, then the queue")
+            return steps.create(put)
         keys = [*wanted(), "Input", "InputPath", "InputTransformer"]
         return steps.update_if(steps.differences(current, {key: wanted().get(key) for key in keys}), put)
 
@@ -172,7 +172,7 @@ def target(wish: Wish, aws: Aws, known: Known) -> Step:
         for failed in answer.get("FailedEntries", []):
             raise TargetRefused(f"{failed.get('ErrorCode')}: {failed.get('ErrorMessage')}")
 
-    return Step(f"target of {wish.name}", look)
+    return Step(f"target of {wish.name}", "the API destination; a day of retries, then the queue", look)
 
 
 def _connection(current: Any) -> dict[str, Any]:

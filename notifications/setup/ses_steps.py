@@ -32,7 +32,7 @@ def identity(wish: Wish, aws: Aws, known: Known) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.sesv2.get_email_identity(EmailIdentity=wish.domain))
         if current is None:
-            return steps.create(make, "with Easy DKIM, 2048 bits")
+            return steps.create(make)
         _note_dkim(current, known)
         signs = {"SigningEnabled": current.get("DkimAttributes", {}).get("SigningEnabled", False)}
         return steps.update_if(steps.differences(signs, {"SigningEnabled": True}), sign)
@@ -48,7 +48,7 @@ def identity(wish: Wish, aws: Aws, known: Known) -> Step:
     def sign() -> None:
         aws.sesv2.put_email_identity_dkim_attributes(EmailIdentity=wish.domain, SigningEnabled=True)
 
-    return Step(f"identity {wish.domain}", look)
+    return Step(f"identity {wish.domain}", "with Easy DKIM, 2048 bits", look)
 
 
 def mail_from(wish: Wish, aws: Aws) -> Step:
@@ -59,14 +59,14 @@ def mail_from(wish: Wish, aws: Aws) -> Step:
         there = (current.get("MailFromAttributes") or {}).get("MailFromDomain", "")
         if there and there != wish.mail_from:
             return Finding(Action.KEEP, (f"it is {there}",))
-        return Finding(Action.KEEP) if there else steps.create(make, "until its MX is found SES uses its own")
+        return Finding(Action.KEEP) if there else steps.create(make)
 
     def make() -> None:
         aws.sesv2.put_email_identity_mail_from_attributes(
             EmailIdentity=wish.domain, MailFromDomain=wish.mail_from, BehaviorOnMxFailure="USE_DEFAULT_VALUE"
         )
 
-    return Step(f"MAIL FROM domain {wish.mail_from}", look)
+    return Step(f"MAIL FROM domain {wish.mail_from}", "until its MX is found SES uses its own", look)
 
 
 def configuration_set(wish: Wish, aws: Aws) -> Step:
@@ -76,7 +76,7 @@ def configuration_set(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         current = steps.found(lambda: aws.sesv2.get_configuration_set(ConfigurationSetName=name))
         if current is None:
-            return steps.create(make, "reputation metrics, sending, suppression of bounces and complaints")
+            return steps.create(make)
         differing = steps.differences(_options(current), {"reputation metrics": True, "suppression": sorted(SUPPRESSED)})
         if not current.get("SendingOptions", {}).get("SendingEnabled", True):
             # Somebody, or SES, has switched it off for a reason.
@@ -96,7 +96,7 @@ def configuration_set(wish: Wish, aws: Aws) -> Step:
         aws.sesv2.put_configuration_set_reputation_options(ConfigurationSetName=name, ReputationMetricsEnabled=True)
         aws.sesv2.put_configuration_set_suppression_options(ConfigurationSetName=name, SuppressedReasons=SUPPRESSED)
 
-    return Step(f"configuration set {name}", look)
+    return Step(f"configuration set {name}", "reputation metrics, sending, suppression of bounces and complaints", look)
 
 
 def event_destination(wish: Wish, aws: Aws) -> Step:
@@ -106,7 +106,7 @@ def event_destination(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         current = _current_destination(wish, aws)
         if current is None:
-            return steps.create(make, f"all {len(EVENT_TYPES)} event types")
+            return steps.create(make)
         compared = {"enabled": current.get("Enabled", False), "event types": sorted(current.get("MatchingEventTypes", []))}
         differing = steps.differences(compared, {"enabled": True, "event types": sorted(EVENT_TYPES)})
         return steps.update_if(differing, lambda: mend(current["Name"]))
@@ -121,7 +121,7 @@ def event_destination(wish: Wish, aws: Aws) -> Step:
             ConfigurationSetName=name, EventDestinationName=its_name, EventDestination=wanted
         )
 
-    return Step(f"event destination {wish.via} of {name}", look)
+    return Step(f"event destination {wish.via} of {name}", f"all {len(EVENT_TYPES)} event types", look)
 
 
 def leads_to(wish: Wish, destination: Any) -> bool:

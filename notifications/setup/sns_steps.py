@@ -18,7 +18,7 @@ def queue(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         url = steps.found(lambda: aws.sqs.get_queue_url(QueueName=wish.queue_name)["QueueUrl"])
         if url is None:
-            return steps.create(make, "keeps two weeks, for redriving")
+            return steps.create(make)
         attributes = aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"]).get("Attributes", {})
         policy = json.loads(attributes.get("Policy") or "{}")
         if documents.has_statement(policy, statement):
@@ -32,7 +32,7 @@ def queue(wish: Wish, aws: Aws) -> Step:
     def mend(url: str, policy: documents.Document) -> None:
         aws.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(documents.with_statement(policy, statement))})
 
-    return Step(f"queue {wish.queue_name}", look)
+    return Step(f"queue {wish.queue_name}", "keeps two weeks, for redriving", look)
 
 
 def topic(wish: Wish, aws: Aws) -> Step:
@@ -42,7 +42,7 @@ def topic(wish: Wish, aws: Aws) -> Step:
     def look() -> Finding:
         answer = steps.found(lambda: aws.sns.get_topic_attributes(TopicArn=wish.topic_arn))
         if answer is None:
-            return steps.create(make, "signature version 2; SES may publish for the configuration set")
+            return steps.create(make)
         current = answer["Attributes"]
         policy = json.loads(current.get("Policy") or "{}")
         differing = steps.differences({"SignatureVersion": current.get("SignatureVersion", "1")}, {"SignatureVersion": "2"})
@@ -59,7 +59,7 @@ def topic(wish: Wish, aws: Aws) -> Step:
         for name, value in wanted.items():
             aws.sns.set_topic_attributes(TopicArn=wish.topic_arn, AttributeName=name, AttributeValue=value)
 
-    return Step(f"SNS topic {wish.name}", look)
+    return Step(f"SNS topic {wish.name}", "signature version 2; SES may publish for the configuration set", look)
 
 
 def subscription(wish: Wish, aws: Aws) -> Step:
@@ -76,7 +76,7 @@ def subscription(wish: Wish, aws: Aws) -> Step:
             return Finding(Action.WAIT, (f"set SES_SNS_TOPIC_ARNS={wish.topic_arn}, restart web, then run this again",))
         arn = steps.found(lambda: find_subscription(wish, aws)) or ""
         if not arn:
-            return steps.create(make, f"{wish.endpoint}; the site confirms it by itself")
+            return steps.create(make)
         if arn == PENDING:
             return Finding(Action.UPDATE, ("it is not confirmed yet: ask again",), make)
         current = aws.sns.get_subscription_attributes(SubscriptionArn=arn)["Attributes"]
@@ -89,7 +89,7 @@ def subscription(wish: Wish, aws: Aws) -> Step:
         for name, value in wanted.items():
             aws.sns.set_subscription_attributes(SubscriptionArn=arn, AttributeName=name, AttributeValue=value)
 
-    return Step(f"SNS subscription of {wish.base_url}", look)
+    return Step(f"SNS subscription of {wish.base_url}", f"{wish.endpoint}; the site confirms it by itself", look)
 
 
 def find_subscription(wish: Wish, aws: Aws) -> str:

@@ -28,9 +28,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Step:
-    """A named thing, and how to look at it; looking never changes anything."""
+    """A named thing, what it shall be, and how to look at it; looking never changes anything."""
 
     name: str
+    wanted: str
     look: Callable[[], Finding]
 
 
@@ -59,8 +60,9 @@ def differences(current: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[
     return tuple(f"{key}: {current.get(key)!r} → {value!r}" for key, value in wanted.items() if current.get(key) != value)
 
 
-def create(do: Callable[[], None], *details: str) -> Finding:
-    return Finding(Action.CREATE, details, do)
+def create(do: Callable[[], None]) -> Finding:
+    """Something that is not there yet; the step says what it shall be."""
+    return Finding(Action.CREATE, (), do)
 
 
 def update_if(differing: tuple[str, ...], do: Callable[[], None]) -> Finding:

@@ -106,7 +106,8 @@ class Command(BaseCommand):
 
     def _show_environment(self, wish: Wish) -> None:
         self.stdout.write("Environment of the site:")
-        values = {"SES_REGION": wish.region, "SES_CONFIGURATION_SET": wish.configuration_set, "SES_ACCOUNT_ID": wish.account}
+        values = {"SES_REGION": wish.region, "SES_CONFIGURATION_SET": wish.configuration_set}
+        values |= {"SES_ACCOUNT_ID": wish.account} if wish.account != _NOBODY else {}
         if wish.via is Via.SNS:
             values |= {"SES_SNS_TOPIC_ARNS": wish.topic_arn, "SES_SNS_LEAST_SIGNATURE_VERSION": "2"}
         for name, value in values.items():

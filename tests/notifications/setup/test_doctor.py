@@ -151,7 +151,7 @@ def test_what_may_not_be_read_is_a_warning_that_names_the_call(examine, aws, cod
 
 
 def test_an_aws_that_does_not_answer_is_said_in_every_line_that_needs_it(examine, aws, monkeypatch):
-    def away(**_parameters):
+    def away(*_self, **_parameters):
         raise EndpointConnectionError(endpoint_url="https://email.us-east-1.amazonaws.com")
 
     monkeypatch.setattr(stand_ins.Ses, "_get_email_identity", away)
@@ -159,7 +159,8 @@ def test_an_aws_that_does_not_answer_is_said_in_every_line_that_needs_it(examine
     lines = examine()
 
     assert the(lines, "identity").mark is Mark.FAIL
-    assert the(lines, "EventBridge").mark is Mark.OK
+    assert the(lines, "EventBridge").mark is the(lines, "SPF").mark is Mark.OK
+    assert "p=quarantine; whether DKIM or SPF aligns is not known" in the(lines, "DMARC").words
 
 
 def test_credentials_of_another_account_are_found(examine):
