@@ -305,6 +305,12 @@ def test_the_endpoint_that_the_environment_names_is_asked_for_the_same_file(serv
     assert server.paths == ["/SimpleNotificationService-00000000000000000000000000000000.pem"]
 
 
+def test_a_simulator_on_this_machine_may_serve_certificates_by_http(settings):
+    settings.SNS_ENDPOINT_URL = "http://127.0.0.1:4579/"
+
+    assert certificates._reachable(URL) == f"http://127.0.0.1:4579/{URL.rpartition('/')[2]}"
+
+
 def test_production_believes_an_endpoint_by_https_only(settings):
     settings.SNS_ENDPOINT_URL, settings.PRODUCTION = "http://127.0.0.1:4579", True
 
