@@ -1,5 +1,6 @@
 """The life of a campaign. Every change of its status happens in this module."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -96,6 +97,16 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     # A chunk that is under way may not go on with old words when sending is resumed at once.
     claiming.release_all(campaign.pk)
     log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+
+
+def pause_every_campaign(*, by: str, reason: str) -> int:
+    """Pause whatever is sending, each campaign on its own; returns how many. One that ends meanwhile is left alone."""
+    paused = 0
+    for campaign in Campaign.objects.filter(status=CampaignStatus.SENDING).order_by("pk"):
+        with suppress(WrongStatus):
+            pause_campaign(campaign, by=by, reason=reason)
+            paused += 1
+    return paused
 
 
 @transaction.atomic

@@ -5,11 +5,11 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from campaigns import tracking
+from campaigns import lifecycle, tracking
 from notifications import suppressing
 from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, delivery_history, email_events, email_lookup
+from notifications.signals import KnownMail, delivery_history, email_events, email_lookup, sending_disabled
 from prospects.signals import unsubscribed
 
 
@@ -26,6 +26,11 @@ def record(events: list[SesEvent], **_: Any) -> int:
 @receiver(delivery_history)
 def delivered(emails: list[str], **_: Any) -> dict[str, dict[str, datetime]]:
     return tracking.delivered(emails)
+
+
+@receiver(sending_disabled)
+def pause(reason: str, **_: Any) -> int:
+    return lifecycle.pause_every_campaign(by="SES", reason=reason)
 
 
 @receiver(unsubscribed)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, losing, meaning, measuring, signals
+from notifications import eventbridge, losing, meaning, measuring, signals, sns
 from notifications.models import EmailEvent
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail
@@ -54,7 +54,7 @@ UPDATE email_events e
  WHERE e.id = v.id AND (e.state, e.outcome) <> (v.state, v.outcome)
 """
 
-_READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read}
+_READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read, EmailEvent.Route.SNS: sns.read}
 _ONE_BATCH = 0x1055E5  # the key of an advisory lock
 _FIRST_LOOK = timedelta(seconds=10)
 _REHEARSAL = "about a test mail"

@@ -61,3 +61,7 @@ addresses_revised = Signal()
 
 # What happened to mails that somebody knows. Arguments: events, as above; now.
 email_events = Signal()
+
+# SES has switched our sending off. Arguments: reason, in words for people; now.
+# Receivers stop what they send before they return, and return how many things they stopped.
+sending_disabled = Signal()

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from notifications import dispatching, forgetting, recording, revisiting, transports, waking
+from notifications.setup import subscribing
 from outreach.publishing import publish
 
 _BATCH = 500
@@ -46,3 +47,9 @@ def sweep_outbox() -> None:
     """Beat's sweep: tidy the outbox up, and wake its workers when something waits."""
     if dispatching.sweep(transport=transports.configured(), clock=timezone.now):
         publish(waking.SEND_TRANSACTIONAL)
+
+
+@shared_task(ignore_result=True)
+def confirm_subscription(topic_arn: str, token: str) -> None:
+    """Confirm the subscription of our SNS route to its topic. Never raises: Celery would log the token."""
+    subscribing.confirm(topic_arn, token)

@@ -8,4 +8,5 @@ urlpatterns: list[URLPattern] = [
     path("v1/notifications/emails", transactional_views.TransactionalEmailList.as_view(), name="transactional-emails"),
     path("v1/notifications/emails/<int:pk>", transactional_views.TransactionalEmailDetail.as_view(), name="transactional-email"),
     path("api/webhooks/ses-events", views.ses_events, name="ses-events-eventbridge"),
+    path("v1/notifications/ses-events", views.ses_events_by_sns, name="ses-events-sns"),
 ]

@@ -85,9 +85,10 @@ def logging_config(*, level: str) -> dict[str, Any]:
 
 def _loggers(level: str) -> dict[str, Any]:
     return {
-        # boto logs request bodies at DEBUG: people's mail does not belong in a log.
-        "botocore": {"level": max(logging.INFO, logging.getLevelName(level))},
-        "boto3": {"level": max(logging.INFO, logging.getLevelName(level))},
+        # boto logs request bodies at DEBUG, people's mail does not belong in a log; and at INFO where it has
+        # found its credentials, between the lines of every command.
+        "botocore": {"level": max(logging.WARNING, logging.getLevelName(level))},
+        "boto3": {"level": max(logging.WARNING, logging.getLevelName(level))},
         "urllib3": {"level": "INFO"},
         # django-structlog says the same of every 4xx, and of every task, with its ids.
         "django.request": {"level": "ERROR"},

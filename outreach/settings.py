@@ -19,6 +19,7 @@ from outreach import connections, redacting
 from outreach.addresses import is_address, normalise, normalise_pattern
 from outreach.environment import Environment
 from outreach.logging import logging_config
+from outreach.topics import is_topic_arn
 
 django_stubs_ext.monkeypatch()
 
@@ -49,6 +50,10 @@ TRANSACTIONAL_GIVE_UP_HOURS = env.whole("TRANSACTIONAL_GIVE_UP_HOURS", 24, least
 ADMIN_ADDRESSES = env.each("ADMINS", normalise, "plain addresses, e.g. ada@example.com,ops@example.com")
 SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
+SES_SNS_LEAST_SIGNATURE_VERSION = env.whole("SES_SNS_LEAST_SIGNATURE_VERSION", 1, least=1, most=2)
+SES_ACCOUNT_ID = env.text("SES_ACCOUNT_ID")
+# boto3's own words, for the one file of SNS that boto3 does not fetch: its signing certificate.
+SNS_ENDPOINT_URL = env.first("AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL")
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
 TRANSACTIONAL_SHARE = env.number("TRANSACTIONAL_SHARE", 0.05, least=0.0, most=0.9)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
@@ -125,10 +130,12 @@ if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", SES_CONFIGURATION_SET):
     env.refuse("SES_CONFIGURATION_SET", f"is {SES_CONFIGURATION_SET!r}", "set it to a name of letters, digits, - and _")
 if any(mark in host for host in ALLOWED_HOSTS for mark in "/ @"):
     env.refuse("ALLOWED_HOSTS", "holds more than host names", "list names without scheme or path, e.g. mail.example.com")
-if not all(arn.startswith("arn:aws") and arn.count(":") == 5 for arn in SES_SNS_TOPIC_ARNS):
-    env.refuse("SES_SNS_TOPIC_ARNS", "is not understood", "list exact topic ARNs, e.g. arn:aws:sns:us-east-1:123456789012:ses")
 if not env.problems and DATABASE_URL and not connections.database_settings(DATABASE_URL)["NAME"]:
     env.refuse("DATABASE_URL", "names no database", "set it to postgres://USER:PASSWORD@HOST:5432/NAME")
+if not all(is_topic_arn(arn) for arn in SES_SNS_TOPIC_ARNS):
+    env.refuse("SES_SNS_TOPIC_ARNS", "is not understood", "list exact topic ARNs, e.g. arn:aws:sns:us-east-1:123456789012:ses")
+if SES_ACCOUNT_ID and not (SES_ACCOUNT_ID.isascii() and SES_ACCOUNT_ID.isdecimal() and len(SES_ACCOUNT_ID) == 12):
+    env.refuse("SES_ACCOUNT_ID", f"is {SES_ACCOUNT_ID!r}", "set it to the 12 digits of the AWS account that sends")
 env.stop_if_wrong()
 
 # --- Django ------------------------------------------------------------------------------------------
