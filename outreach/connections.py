@@ -8,12 +8,13 @@ import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import environ
 
 # sun_path holds 108 bytes, and PostgreSQL appends "/.s.PGSQL.5432.lock" to the directory.
 _LONGEST_SOCKET_DIRECTORY = 80
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def socket_directory(data_dir: Path) -> Path:
@@ -40,6 +41,14 @@ def broker_url(redis_url: str) -> str:
         return redis_url
     path, _, query = redis_url.removeprefix("unix://").partition("?")
     return f"redis+socket://{path}?{query.replace('db=', 'virtual_host=')}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine; an empty or broken one is not."""
+    try:
+        return urlsplit(url).hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 def database_settings(url: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import django_stubs_ext
 
 from outreach import connections
 from outreach.addresses import is_address
+from outreach.connections import is_loopback
 from outreach.environment import Environment
 from outreach.logging import logging_config
 
@@ -40,6 +41,8 @@ SES_FROM = env.first("SES_FROM", "SES_FROM_EMAIL") or _made_up_sender
 SES_CONFIGURATION_SET = env.text("SES_CONFIGURATION_SET")
 SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
+# boto3's own variables; a simulator stands on this machine, SES never does.
+SES_IS_SIMULATED = EMAIL_MODE == "ses" and is_loopback(env.first("AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL"))
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)
 CAMPAIGN_DAILY_LIMIT = env.optional_whole("CAMPAIGN_DAILY_LIMIT", least=1, most=1_000_000_000)

@@ -126,8 +126,8 @@ def _read(
     elif opens < rates.open_rate:
         at += dice.uniform(2, 15)
         yield News(at, "Open", ())
-        if clicks < rates.click_rate and link:
-            yield News(at + dice.uniform(1, 6), "Click", (), link)
+        if clicks < rates.click_rate and (target := link or mail.first_link()):
+            yield News(at + dice.uniform(1, 6), "Click", (), target)
 
 
 def _together(told: list[News]) -> Iterator[News]:

@@ -1,6 +1,8 @@
 """A mail that was accepted, as the ledger keeps it."""
 
+import html
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +10,8 @@ from typing import Any
 
 from notifications.simulator import templates
 from notifications.simulator.templates import Template
+
+_LINK = re.compile(r"""<a\s[^>]*?href=["'](https?://[^"'>]+)""", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -40,6 +44,11 @@ class Mail:
     def forget_bodies(self) -> None:
         """Keep memory small: who looks at a mail looks soon."""
         self.template, self.data, self.text, self.html = None, {}, "", ""
+
+    def first_link(self) -> str:
+        """Where a reader would click: not on the way out."""
+        links = (html.unescape(link) for link in _LINK.findall(self.whole()["html"]))
+        return next((link for link in links if "unsubscribe" not in link), "")
 
     def summary(self) -> dict[str, Any]:
         """One line of the ledger."""

@@ -22,7 +22,7 @@ _HARD = {"Permanent/General": "BOUNCE", "Permanent/NoEmail": "BOUNCE"}
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How one simulator is set up. `speed` divides every wait; `link` is what people click."""
+    """How one simulator is set up. `speed` divides every wait; `link` is what people click, else the mail's first link."""
 
     rules: Rules = field(default_factory=Rules)
     rates: Rates = field(default_factory=Rates)
@@ -30,7 +30,7 @@ class Options:
     targets: Sequence[Target] = ()
     seed: int = 0
     speed: float = 1.0
-    link: str = "https://www.example.com/"
+    link: str = ""
     ledger_size: int = 100_000
     ledger_file: Path | None = None
 

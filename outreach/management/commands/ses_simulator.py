@@ -8,16 +8,16 @@ from contextlib import suppress
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+
+from outreach import connections
 
 if TYPE_CHECKING:
     from notifications.simulator.simulation import Options
 
 PORT = 4579
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 _TOPIC = "arn:aws:sns:us-east-1:123456789012:ses-events"
 
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         _add_account(parser)
         parser.add_argument("--seed", type=int, default=0, help="the same seed gives everybody the same fate (default: 0)")
         parser.add_argument("--speed", type=_positive, default=1.0, help="divides every wait before an event (default: 1)")
-        parser.add_argument("--link", default="https://www.example.com/", help="what people click on")
+        parser.add_argument("--link", default="", help="what people click on (default: the first link of the mail)")
         parser.add_argument("--ledger", type=Path, help="append every accepted mail to this file, a JSON object a line")
         parser.add_argument("--ledger-size", type=int, default=100_000, help="mails kept in memory (default: 100000)")
         parser.add_argument("--hostile", action="store_true", help="a mix of faults that a patient sender survives")
@@ -145,7 +145,7 @@ def _targets(given: dict[str, Any], listener: socket.socket) -> Any:
 
 def _own_route() -> str:
     """This site's webhook while it runs on this machine: a rehearsal posts to no other by itself."""
-    if urlsplit(settings.PUBLIC_BASE_URL).hostname not in _LOOPBACK or not settings.SES_WEBHOOK_SECRETS:
+    if not connections.is_loopback(settings.PUBLIC_BASE_URL) or not settings.SES_WEBHOOK_SECRETS:
         return ""
     return f"{settings.PUBLIC_BASE_URL}/api/webhooks/ses-events"
 
