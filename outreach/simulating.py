@@ -16,7 +16,7 @@ _KEPT = frozenset({"SES_MAX_SEND_RATE"})
 _FATES = {
     "bounce-rate": 0.02,
     "soft-bounce-rate": 0.01,
-    "complaint-rate": 0.001,
+    "complaint-rate": 0.0005,
     "delay-rate": 0.02,
     "open-rate": 0.45,
     "click-rate": 0.3,

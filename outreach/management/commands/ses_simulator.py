@@ -53,7 +53,9 @@ class Command(BaseCommand):
 
         try:
             with _listener(options) as listener:
-                asyncio.run(server.serve(_options(options, listener), listener, say=_say))
+                # Whoever gave us the socket says that everything is ready.
+                say = _say if options["fd"] is None else _say_about_trouble
+                asyncio.run(server.serve(_options(options, listener), listener, say=say))
         except OSError as error:
             sys.exit(
                 f"ses_simulator: {options['host']}:{options['port']} is not to be had ({error.strerror}): choose another --port"
@@ -186,4 +188,9 @@ def _within(text: str, most: float, wanted: str) -> float:
 
 def _say(line: str) -> None:
     with suppress(OSError, ValueError):
-        print(f"ses_simulator: {line}" if not line.startswith("ready:") else line, flush=True)
+        print(line, flush=True)
+
+
+def _say_about_trouble(line: str) -> None:
+    if not line.startswith("ready:"):
+        _say(f"simulator: {line}")

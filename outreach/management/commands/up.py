@@ -5,8 +5,8 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -90,6 +90,7 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             supervisor.keep(program("beat", _beat()))
             # A Ctrl-C that follows "ready" at once must find it deaf already.
             signals.pause(0.7)
+            held.enter_context(_written_down(place, url))
             _say(f"ready: {url}")
             if simulated:
                 _say(f"SES is simulated at {simulating.address(simulated)}/ledger: no mail leaves this machine")
@@ -99,6 +100,17 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         finally:
             _say("stopping: what is under way is finished first; Ctrl-C again hurries")
             supervisor.stop(hurried=signals.hurried)
+
+
+@contextmanager
+def _written_down(place: Place, url: str) -> Iterator[None]:
+    """Where the site is, for `smoke_test`, while it runs."""
+    path = place.data_dir / "site-url"
+    path.write_text(url)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _simulator(program: "partial[Program]", simulated: socket.socket, url: str) -> Program:
