@@ -89,7 +89,7 @@ class SuppressionList:
 
 def _opened(token: str) -> str:
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except ValueError:
         raise Refusal("InvalidNextTokenException", "The specified token is not valid.") from None
 
