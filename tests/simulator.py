@@ -1,7 +1,9 @@
-"""The simulator as a process of its own, for tests that send to it, and what they ask it."""
+"""The simulator for tests that send to it, in a thread or as a process, and what they ask it."""
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,31 +16,28 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from notifications.simulator import server
+from outreach.management.commands.ses_simulator import Command, options_from
+
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 60
 
 
 class Simulator:
-    """One `manage.py ses_simulator` on a free port; `options` are its flags."""
+    """A simulator on a free port in a thread of its own; `options` are the flags of `manage.py ses_simulator`."""
 
     def __init__(self, *options):
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "ses_simulator", "--port", "0", *options],
-            cwd=ROOT,
-            env=os.environ | {"ENV_FILE": os.devnull},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
         self.lines = []
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            if line.startswith("ready: "):
-                break
-        else:
-            raise AssertionError("\n".join(self.lines))
-        self.url = self.lines[-1].split()[1]
-        threading.Thread(target=self._drain, daemon=True).start()
+        self._begin(options)
+        self.url = self.wait_for(lambda: next((line.split()[1] for line in self.lines if line.startswith("ready: ")), ""))
+
+    def _begin(self, options):
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        flags = vars(Command().create_parser("manage.py", "ses_simulator").parse_args(list(options)))
+        self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
+        serving = server.serve(options_from(flags, listener), listener, say=self.lines.append, stop=self._stop)
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=[serving], daemon=True)
+        self._thread.start()
 
     @property
     def environment(self):
@@ -79,9 +78,29 @@ class Simulator:
     def wait_for(self, probe):
         deadline = time.monotonic() + SECONDS
         while not (found := probe()):
-            assert time.monotonic() < deadline, (self.ask("GET", "/events"), self.lines[-20:])
-            time.sleep(0.05)
+            assert time.monotonic() < deadline, self.lines[-20:]
+            time.sleep(0.02)
         return found
+
+    def close(self):
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(SECONDS)
+        self._loop.close()
+
+
+class SimulatorProcess(Simulator):
+    """The command itself, as a person runs it."""
+
+    def _begin(self, options):
+        self.process = subprocess.Popen(
+            [sys.executable, "manage.py", "ses_simulator", "--port", "0", *options],
+            cwd=ROOT,
+            env=os.environ | {"ENV_FILE": os.devnull},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._drain, daemon=True).start()
 
     def close(self):
         self.process.terminate()

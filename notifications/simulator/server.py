@@ -168,20 +168,25 @@ class Server:
         raise Refusal("NotFoundException", "No SNS topic: start the simulator with --sns.")
 
 
-async def serve(options: Options, listener: socket.socket, *, say: Callable[[str], None]) -> None:
-    """Answer on `listener` until SIGINT or SIGTERM comes. `say` is told when it is ready, and of trouble with webhooks."""
+async def serve(options: Options, listener: socket.socket, *, say: Callable[[str], None], stop: asyncio.Event) -> None:
+    """Answer on `listener` until `stop` is set. `say` is told when it is ready, and of trouble with webhooks."""
     simulation = Simulation(options, say=say)
     runner = web.AppRunner(Server(simulation).application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.SockSite(runner, listener, backlog=1024).start()
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     say(f"ready: http://{listener.getsockname()[0]}:{listener.getsockname()[1]}")
     try:
-        await stopped.wait()
+        await stop.wait()
     finally:
         await runner.cleanup()
+
+
+async def serve_until_signalled(options: Options, listener: socket.socket, *, say: Callable[[str], None]) -> None:
+    """The same, until SIGINT or SIGTERM comes."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(options, listener, say=say, stop=stop)
 
 
 def _answered(handler: Callable[[web.Request], Awaitable[web.Response]]) -> Handler:

@@ -1,6 +1,7 @@
 """A local SES v2 with an event emitter and faults on demand: docs/simulator.md."""
 
 import asyncio
+import os
 import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
@@ -55,11 +56,10 @@ class Command(BaseCommand):
             with _listener(options) as listener:
                 # Whoever gave us the socket says that everything is ready.
                 say = _say if options["fd"] is None else _say_about_trouble
-                asyncio.run(server.serve(_options(options, listener), listener, say=say))
+                asyncio.run(server.serve_until_signalled(options_from(options, listener), listener, say=say))
         except OSError as error:
-            sys.exit(
-                f"ses_simulator: {options['host']}:{options['port']} is not to be had ({error.strerror}): choose another --port"
-            )
+            where, why = f"{options['host']}:{options['port']}", os.strerror(error.errno or 0)
+            sys.exit(f"ses_simulator: cannot start on {where} ({why}): choose another --port")
         except ValueError as error:
             sys.exit(f"ses_simulator: {error}")
 
@@ -103,7 +103,8 @@ def _add_field(parser: ArgumentParser, one: "Field[Any]") -> None:
         parser.add_argument(flag, type=kind, metavar="N", help=what + default)
 
 
-def _options(given: dict[str, Any], listener: socket.socket) -> "Options":
+def options_from(given: dict[str, Any], listener: socket.socket) -> "Options":
+    """The simulator that the flags describe. Raises ValueError."""
     from notifications.simulator import faults
     from notifications.simulator.accepting import Rules
     from notifications.simulator.fates import Rates

@@ -1,5 +1,6 @@
 """The end-to-end test: one person, one campaign, and every event as it is observed."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -46,7 +47,7 @@ def _here() -> str:
     """Where the site on this machine answers: what `up` wrote down, unless PUBLIC_BASE_URL says otherwise."""
     for place in (settings.BASE_DIR / ".local", settings.BASE_DIR / ".local" / "demo"):
         written = place / "site-url"
-        if written.is_file() and not settings.env.text("PUBLIC_BASE_URL"):
+        if written.is_file() and not os.environ.get("PUBLIC_BASE_URL", "").strip():
             return Path(written).read_text().strip()
     return str(settings.PUBLIC_BASE_URL)
 

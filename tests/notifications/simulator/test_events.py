@@ -131,7 +131,7 @@ def test_the_mailbox_simulator_s_bounces_do_not(telling, webhook):
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 def test_what_the_webhook_does_not_take_comes_again(telling, webhook, status):
-    webhook.answers.extend([status] * 3)
+    webhook.answers.extend([(f"success+{status}@", status)] * 3)
 
     events = send(telling, webhook, f"success+{status}@simulator.amazonses.com", events=2)
 
@@ -140,7 +140,7 @@ def test_what_the_webhook_does_not_take_comes_again(telling, webhook, status):
 
 def test_what_it_refuses_for_good_does_not(telling, webhook):
     before = telling.ask("GET", "/events")[1].get("given_up", 0)
-    webhook.answers.append(400)
+    webhook.answers.append(("success+400@", 400))
 
     events = send(telling, webhook, "success+400@simulator.amazonses.com", events=1)
 

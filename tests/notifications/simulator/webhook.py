@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Webhook:
-    """`posts` are (headers, raw body) in order; `answers` are statuses to give first, one a request, before 200."""
+    """`posts` are (headers, raw body, status answered) in order; `answers` are (text, status): the next request
+    with this text in its body is answered so, every other one 200."""
 
     def __init__(self):
         self.posts, self.answers = [], []
@@ -21,11 +22,8 @@ class Webhook:
     def events(self, message_id=None):
         """The events that were taken (answered 200): the envelope's `detail`, or the `Message`."""
         bodies = [json.loads(body) for _headers, body, status in list(self.posts) if status == 200]
-        found = [
-            body.get("detail") or json.loads(body["Message"])
-            for body in bodies
-            if "detail" in body or body["Type"] == "Notification"
-        ]
+        told = [body for body in bodies if "detail" in body or body["Type"] == "Notification"]
+        found = [body.get("detail") or json.loads(body["Message"]) for body in told]
         return [event for event in found if message_id in (None, event["mail"]["messageId"])]
 
     def kinds(self, message_id=None):
@@ -43,7 +41,10 @@ class Webhook:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                status = webhook.answers.pop(0) if webhook.answers else 200
+                answer = next((one for one in webhook.answers if one[0] in body.decode()), None)
+                status = answer[1] if answer else 200
+                if answer:
+                    webhook.answers.remove(answer)
                 webhook.posts.append((dict(self.headers), body, status))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
