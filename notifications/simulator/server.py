@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import signal
 import socket
@@ -183,6 +184,8 @@ async def serve(options: Options, listener: socket.socket, *, say: Callable[[str
 
 async def serve_until_signalled(options: Options, listener: socket.socket, *, say: Callable[[str], None]) -> None:
     """The same, until SIGINT or SIGTERM comes."""
+    # A full ledger is a hundred thousand objects that stay: looking through them often costs a fifth of the speed.
+    gc.set_threshold(50_000, 50, 100)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
