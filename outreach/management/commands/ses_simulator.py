@@ -16,6 +16,8 @@ from django.core.management.base import BaseCommand
 from outreach import connections
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from notifications.simulator.simulation import Options
 
 PORT = 4579
@@ -50,8 +52,7 @@ class Command(BaseCommand):
             _add_field(parser, one)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        from notifications.simulator import server
-
+        server = _server()
         try:
             with _listener(options) as listener:
                 # Whoever gave us the socket says that everything is ready.
@@ -63,11 +64,13 @@ class Command(BaseCommand):
         except ValueError as error:
             sys.exit(f"ses_simulator: {error}")
 
-    def create_parser(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().create_parser(*args, **kwargs)
-        except ModuleNotFoundError as error:
-            sys.exit(f"ses_simulator: {error.name} is not installed: run pip install -r requirements/local.txt")
+
+def _server() -> "ModuleType":
+    try:
+        from notifications.simulator import server
+    except ModuleNotFoundError as error:
+        sys.exit(f"ses_simulator: {error.name} is not installed: run pip install -r requirements/local.txt")
+    return server
 
 
 def _add_webhooks(parser: ArgumentParser) -> None:

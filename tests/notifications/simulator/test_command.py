@@ -50,3 +50,13 @@ def test_a_busy_port_is_refused_in_one_line():
 
     assert done.returncode == 1
     assert done.stderr == f"ses_simulator: cannot start on 127.0.0.1:{port} (Address already in use): choose another --port\n"
+
+
+def test_without_its_library_it_says_what_to_install():
+    code = (
+        "import sys; sys.modules['aiohttp'] = None; sys.argv[1:] = ['ses_simulator', '--port', '0']; import manage; manage.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == "ses_simulator: aiohttp is not installed: run pip install -r requirements/local.txt\n"
