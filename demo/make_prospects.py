@@ -1,4 +1,5 @@
-"""Makes prospects.csv: 2,000 made-up people at reserved domains (RFC 2606, RFC 6761), and the dirt of real files.
+"""Makes prospects.csv: 2,000 made-up people at reserved domains (RFC 2606, RFC 6761) and at SES' mailbox
+simulator, and the dirt of real files.
 
 Run `python demo/make_prospects.py`; it gives the same file every time.
 """
@@ -51,6 +52,9 @@ _NO_ACCENT = str.maketrans({"ø": "o", "Ø": "O", "ß": "ss", "ł": "l", "Ł": "
 _REFUSED = ["", "ada.lovelace", "max@@example.com", "eva@localhost", "Tom Byte <tom@example.com>", "a@example.com, b@example.com"]
 _REFUSED += ["zero\u200bwidth@example.com", "n/a", "jürgen@example.com", ".dot@example.org"]
 _DOUBLES, _BLANK_LINES = 12, 6
+# Their mail meets what the name says; all among the first, so that the demo soon has something of everything.
+_FATES = ["bounce", "success", "complaint", "ooto", "suppressionlist", "bounce", "success", "bounce", "ooto", "complaint"]
+_FATE_EVERY = 17
 
 
 def make_prospects() -> str:
@@ -59,6 +63,7 @@ def make_prospects() -> str:
     names = dice.sample(list(product(_FIRST.split(), _LAST.split())), PEOPLE)
     companies = _companies(dice)
     rows = [_person(dice, first, last, dice.choice(companies)) for first, last in names]
+    _add_fates(rows)
     _add_dirt(dice, rows)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")
@@ -87,6 +92,12 @@ def _person(dice: random.Random, first: str, last: str, company: tuple[str, str]
     if dice.random() < 0.02:
         row[0] = address.upper()
     return row
+
+
+def _add_fates(rows: list[list[str]]) -> None:
+    """Give some people an address whose fate is known."""
+    for row, fate in zip(rows[3::_FATE_EVERY], _FATES, strict=False):
+        row[0] = f"{fate}+{_ascii(row[1].strip())}.{_ascii(row[2].strip())}@simulator.amazonses.com".lower()
 
 
 def _add_dirt(dice: random.Random, rows: list[list[str]]) -> None:

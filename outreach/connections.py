@@ -8,12 +8,13 @@ import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import environ
 
 # sun_path holds 108 bytes, and PostgreSQL appends "/.s.PGSQL.5432.lock" to the directory.
 _LONGEST_SOCKET_DIRECTORY = 80
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def socket_directory(data_dir: Path) -> Path:
@@ -53,6 +54,14 @@ def broker_options(url: str) -> dict[str, Any]:
     if url.startswith(("amqp://", "amqps://", "pyamqp://")):
         return {}
     return {"socket_timeout": 5, "socket_connect_timeout": 2, "visibility_timeout": 3600}
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine; an empty or broken one is not."""
+    try:
+        return urlsplit(url).hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 def database_settings(url: str) -> dict[str, Any]:

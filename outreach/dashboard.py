@@ -37,6 +37,8 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def environment(request: HttpRequest) -> list[str]:
     """The badge in the head of every page: whether mail really leaves."""
+    if settings.SES_IS_SIMULATED:
+        return ["SES simulator", "info"]
     return ["SES", "success"] if settings.EMAIL_MODE == "ses" else ["Log mode", "warning"]
 
 

@@ -17,6 +17,7 @@ from celery.schedules import crontab
 
 from outreach import connections, redacting
 from outreach.addresses import is_address, normalise, normalise_pattern
+from outreach.connections import is_loopback
 from outreach.environment import Environment
 from outreach.logging import logging_config
 from outreach.topics import is_topic_arn
@@ -54,6 +55,8 @@ SES_SNS_LEAST_SIGNATURE_VERSION = env.whole("SES_SNS_LEAST_SIGNATURE_VERSION", 1
 SES_ACCOUNT_ID = env.text("SES_ACCOUNT_ID")
 # boto3's own words, for the one file of SNS that boto3 does not fetch: its signing certificate.
 SNS_ENDPOINT_URL = env.first("AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL")
+# boto3's own variables; a simulator stands on this machine, SES never does.
+SES_IS_SIMULATED = EMAIL_MODE == "ses" and is_loopback(env.first("AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL"))
 SES_MAX_SEND_RATE = env.number("SES_MAX_SEND_RATE", 5.0, least=0.01, most=100_000)
 TRANSACTIONAL_SHARE = env.number("TRANSACTIONAL_SHARE", 0.05, least=0.0, most=0.9)
 CAMPAIGN_CHUNK_SIZE = env.whole("CAMPAIGN_CHUNK_SIZE", 1000, least=1, most=100_000)

@@ -79,8 +79,11 @@ class Program:
         register: Register,
         pass_fds: Sequence[int] = (),
         output: IO[bytes] | None = None,
+        stop_last: bool = False,
     ) -> None:
+        """One that is to `stop_last` outlives the others: a Ctrl-C in the terminal does not reach it either."""
         self.name = name
+        self.stop_last = stop_last
         self._command = command
         self._env = env
         self._cwd = cwd
@@ -97,8 +100,9 @@ class Program:
             cwd=self._cwd,
             pass_fds=self._pass_fds,
             output=self._output,
+            own_session=self.stop_last,
         )
-        self._register.note(self.process.pid, stop_with=signal.SIGTERM)
+        self._register.note(self.process.pid, stop_with=signal.SIGTERM, stop_last=self.stop_last)
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -150,7 +154,11 @@ class Supervisor:
 
     def stop(self, *, hurried: Callable[[], bool]) -> None:
         """Ask every program to finish what it is at; kill what has not ended after half a minute."""
-        running = [care.thing for care in self._cares if isinstance(care.thing, Program) and care.thing.process]
+        programs = [care.thing for care in self._cares if isinstance(care.thing, Program) and care.thing.process]
+        for last in (False, True):
+            self._stop([program for program in programs if program.stop_last == last], hurried)
+
+    def _stop(self, running: Sequence[Program], hurried: Callable[[], bool]) -> None:
         living = {program.process.pid: signal.SIGTERM for program in running if program.process and program.is_alive()}
         # SIGQUIT is gunicorn's and Celery's word for: now, not when you are done.
         processes.end(living, grace=_GRACE, hurried=hurried, hurried_with=signal.SIGQUIT)

@@ -21,10 +21,10 @@ SECRET = "s" * 40
 class Site:
     """A running `up`: its address, its log lines, its processes."""
 
-    def __init__(self, data_dir, **env):
+    def __init__(self, data_dir, *options, **env):
         clean = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--port", "0", "--data-dir", str(data_dir)],
+            [sys.executable, "manage.py", "up", "--port", "0", "--data-dir", str(data_dir), *options],
             cwd=ROOT,
             env=clean | {"PROXY_SHARED_SECRET": SECRET, "SES_FROM": "hello@example.com"} | env,
             stdout=subprocess.PIPE,
@@ -66,6 +66,19 @@ class Site:
         everyone = psutil.Process(self.process.pid).children(recursive=True)
         return [p for p in everyone if "worker" in (line := " ".join(p.cmdline())) and "celery" in line]
 
+    def smoke_test(self, to, *options, secret=SECRET):
+        """Run the command from outside; returns its exit code and its lines."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "smoke_test", "--to", to, "--base-url", self.url, *options],
+            cwd=ROOT,
+            env=os.environ | {"PROXY_SHARED_SECRET": secret},
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        return done.returncode, (done.stdout + done.stderr).splitlines()
+
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
@@ -76,8 +89,8 @@ def start_site(tmp_path_factory):
     """Start `up` with variables of your own; stopped when the module is done."""
     sites = []
 
-    def start(**env):
-        sites.append(Site(tmp_path_factory.mktemp("site") / "data", **env))
+    def start(*options, **env):
+        sites.append(Site(tmp_path_factory.mktemp("site") / "data", *options, **env))
         return sites[-1]
 
     yield start

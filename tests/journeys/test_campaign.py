@@ -67,3 +67,10 @@ def test_a_killed_worker_costs_nobody_a_second_mail(running):
     assert stats["sent"] + stats["unknown"] == 600
     # Only calls that were under way when the worker died may be unknown.
     assert stats["unknown"] <= in_flight
+
+
+def test_a_smoke_test_says_that_log_mode_delivers_nothing(running):
+    code, lines = running.smoke_test("smoke@example.com")
+
+    assert (code, lines[-1].startswith("smoke_test: EMAIL_MODE=log there")) == (1, True)
+    assert any("sent" in line and "log-" in line for line in lines)

@@ -198,6 +198,12 @@ def test_every_page_says_whether_mail_leaves(settings, mode, words):
     assert words in superuser().get("/admin/").content.decode()
 
 
+def test_every_page_says_that_ses_is_only_simulated(settings):
+    settings.EMAIL_MODE, settings.SES_IS_SIMULATED = "ses", True
+
+    assert "SES simulator" in superuser().get("/admin/").content.decode()
+
+
 def test_the_dashboard_tells_what_goes_on(now):
     campaign = CampaignFactory(name="Spring fair", sending=True, waiting=2)
     EmailSendFactory(campaign=campaign, accepted=True)

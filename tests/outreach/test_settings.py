@@ -143,7 +143,7 @@ def test_every_variable_that_is_read_is_in_the_example():
     described = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
     # The mission's second spellings are described beside the first, boto3's own are told in words.
-    told_in_words = {"AWS_REGION", "SES_FROM_EMAIL", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL"}
+    told_in_words = {"AWS_REGION", "SES_FROM_EMAIL", "AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL_SESV2", "AWS_ENDPOINT_URL"}
     assert read - told_in_words <= described
 
 
@@ -152,3 +152,20 @@ def test_the_example_changes_nothing():
     values = {n: v for n, _, v in (line.partition("=") for line in example.read_text().splitlines()) if n.isupper()}
 
     assert run(values, base={}).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "simulated"),
+    [
+        ({"AWS_ENDPOINT_URL_SESV2": "http://127.0.0.1:4579"}, "True"),
+        ({"AWS_ENDPOINT_URL": "http://localhost:1"}, "True"),
+        ({}, "False"),
+        ({"AWS_ENDPOINT_URL_SESV2": "https://ses.example.com", "AWS_ENDPOINT_URL": "http://127.0.0.1"}, "False"),
+    ],
+)
+def test_only_an_endpoint_on_this_machine_is_a_simulator(endpoint, simulated):
+    base = {"EMAIL_MODE": "ses", "SES_REGION": "us-east-1", "SES_FROM": "a@example.com"}
+
+    done = run(endpoint, ["-c", "import outreach.settings as s; print(s.SES_IS_SIMULATED)"], base=base)
+
+    assert done.stdout.strip() == simulated

@@ -2,12 +2,14 @@
 
 import os
 import signal
+import sys
+import time
 
 import pytest
 
 from outreach import supervising
-from outreach.processes import LocalError
-from outreach.supervising import Stopped, StopSignals, Supervisor
+from outreach.processes import LocalError, Register
+from outreach.supervising import Program, Stopped, StopSignals, Supervisor
 
 
 class Fragile:
@@ -91,6 +93,34 @@ def test_five_failures_within_a_minute_are_enough_while_starting(supervisor, web
 
     with pytest.raises(LocalError, match=r"^web ended \(exit code 1\) for the 5th time within a minute"):
         _fail(supervisor, web, 40.0, patient=False)
+
+
+_TELLING = """
+import signal, time
+def stop(*_):
+    open({log!r}, "a").write({name!r})
+    raise SystemExit
+signal.signal(signal.SIGTERM, stop)
+print(flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_is_to_stop_last_outlives_the_others_and_the_terminal_s_ctrl_c(supervisor, tmp_path):
+    log, register = tmp_path / "log", Register(tmp_path / "register")
+    more = {"env": os.environ, "cwd": tmp_path, "register": register}
+    for name, last in (("simulator", True), ("worker", False)):
+        code = _TELLING.format(log=str(log), name=f"{name} ")
+        with (tmp_path / name).open("wb") as output:
+            supervisor.keep(Program(name, [sys.executable, "-c", code], stop_last=last, output=output, **more))
+        while not (tmp_path / name).read_bytes():
+            time.sleep(0.02)
+    groups = [os.getpgid(care.thing.process.pid) for care in supervisor._cares]
+
+    supervisor.stop(hurried=lambda: False)
+
+    assert log.read_text() == "worker simulator "
+    assert [group == os.getpgid(0) for group in groups] == [False, True]
 
 
 @pytest.fixture

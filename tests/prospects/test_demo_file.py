@@ -11,7 +11,7 @@ from prospects import importing, uploading
 from prospects.models import Prospect
 
 DEMO = Path(__file__).parents[2] / "demo"
-RESERVED = (".example", ".test", ".example.com", ".example.org", ".example.net")
+RESERVED = (".example", ".test", ".example.com", ".example.org", ".example.net", "simulator.amazonses.com")
 
 
 def test_the_file_is_what_its_generator_makes():
@@ -30,3 +30,4 @@ def test_the_demo_has_two_thousand_people_at_reserved_domains_and_some_dirt():
     emails = Prospect.objects.values_list("email", flat=True)
     assert all(addresses.domain_of(email).endswith(RESERVED) for email in emails)
     assert Prospect.objects.filter(email__endswith="@xn--bcher-kva.example").exists()
+    assert Prospect.objects.filter(email__endswith="@simulator.amazonses.com").count() == 10

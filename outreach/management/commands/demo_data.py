@@ -21,8 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--password-file", type=Path, help="where the admin's password is kept between runs")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        if settings.PRODUCTION or settings.EMAIL_MODE != "log":
-            sys.exit("demo_data: only in development with EMAIL_MODE=log: made-up people must not get mail")
+        if settings.PRODUCTION or not (settings.EMAIL_MODE == "log" or settings.SES_IS_SIMULATED):
+            sys.exit("demo_data: only in development, with EMAIL_MODE=log or the simulator: made-up people must not get mail")
         try:
             demo = demonstrating.prepare(password_file=options["password_file"], now=timezone.now())
         except demonstrating.ForeignAdmin as error:

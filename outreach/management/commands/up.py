@@ -5,8 +5,8 @@ import socket
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import heartbeats, local, metering, places, waiting
+from outreach import heartbeats, local, metering, places, simulating, waiting
 from outreach.places import Place
 from outreach.processes import LocalError
 from outreach.supervising import Program, Stopped, StopSignals, Supervisor
@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--data-dir", type=Path, default=settings.BASE_DIR / ".local", help="where data is kept (default: .local)"
         )
         parser.add_argument("--workers", type=_count, default=1, help="number of Celery workers (default: 1)")
-        parser.add_argument("--demo", action="store_true", help="fill in demo data and print the admin login")
+        parser.add_argument("--demo", action="store_true", help="demo data, a simulated SES, and the admin login printed")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         signals = StopSignals()
@@ -57,9 +57,14 @@ class Command(BaseCommand):
 def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, demo: bool) -> None:
     """Never returns: ends with Stopped or LocalError, with nothing left running."""
     postgres, redis = not _is_set("DATABASE_URL"), not _is_set("REDIS_URL")
-    with closing(_listen(port)) as listener, local.running(place, postgres=postgres, redis=redis) as services:
+    with ExitStack() as held:
+        listener = held.enter_context(closing(_listen(port)))
+        services = held.enter_context(local.running(place, postgres=postgres, redis=redis))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         env = _environment(services, url)
+        simulated = held.enter_context(closing(simulating.listen())) if demo else None
+        if simulated:
+            env = simulating.environment(env, site_url=url, endpoint=simulating.address(simulated))
         waiting.until_reachable(database_url=env["DATABASE_URL"], redis_url=env["REDIS_URL"], pause=signals.pause)
         heartbeats.forget(env["REDIS_URL"])
         metering.clean_directory(place.data_dir / "metrics")
@@ -75,6 +80,8 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         try:
             for server in services.servers:
                 supervisor.keep(server)
+            if simulated:
+                supervisor.keep(_simulator(program, simulated, url))
             supervisor.keep(program("web", _web(listener), pass_fds=[listener.fileno()]))
             for number in range(1, workers + 1):
                 supervisor.keep(program(f"worker {number}", _worker(number)))
@@ -85,14 +92,33 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             )
             # A Ctrl-C that follows "ready" at once must find it deaf already.
             signals.pause(0.7)
+            held.enter_context(_written_down(place, url))
             _say(f"ready: {url}")
-            if demo:
+            if simulated:
+                _say(f"SES is simulated at {simulating.address(simulated)}/ledger: no mail leaves this machine")
                 _say(f"admin login: admin / {password_file.read_text()}   at {url}/admin/   (Ctrl-C stops everything)")
             while True:
                 _tend(supervisor, signals, patient=True)
         finally:
             _say("stopping: what is under way is finished first; Ctrl-C again hurries")
             supervisor.stop(hurried=signals.hurried)
+
+
+@contextmanager
+def _written_down(place: Place, url: str) -> Iterator[None]:
+    """Where the site is, for `smoke_test`, while it runs."""
+    path = place.data_dir / "site-url"
+    path.write_text(url)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _simulator(program: "partial[Program]", simulated: socket.socket, url: str) -> Program:
+    """SES for the demo; it outlives the workers, which may be in the middle of a call."""
+    command = simulating.command(simulated, manage=settings.BASE_DIR / "manage.py", site_url=url)
+    return program("simulator", command, pass_fds=[simulated.fileno()], stop_last=True)
 
 
 def _quiet_place(place: Place) -> IO[bytes] | None:
