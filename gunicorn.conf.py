@@ -27,5 +27,8 @@ def when_ready(_server: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """In a worker, after it has installed its signal handlers."""
+    """In a worker, after it has installed its signal handlers; what an earlier one kept is applied from here."""
+    from prospects import catching_up
+
     terminal.stay_deaf()
+    catching_up.keeper.wake()

@@ -16,6 +16,7 @@ from campaigns import claiming, composing, enrolling, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications import delivering
 from notifications.transports.base import Transport
+from prospects import catching_up
 
 log = structlog.get_logger("campaigns")
 
@@ -47,6 +48,11 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
     if ticket is None:
         return Chunk(more=False)
 
+    if catching_up.is_behind():
+        # Somebody's no is kept in a file that PostgreSQL does not know yet; the next sweep looks again.
+        log.warning("campaign_waits_for_unsubscribes", campaign_id=campaign_id)
+        lifecycle.rest(campaign_id, ticket)
+        return Chunk(more=False)
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
     campaign = Campaign.objects.get(pk=campaign_id)
     busy = _send_some(campaign, transport, now=clock())

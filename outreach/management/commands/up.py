@@ -59,7 +59,7 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
     postgres, redis = not _is_set("DATABASE_URL"), not _is_set("REDIS_URL")
     with closing(_listen(port)) as listener, local.running(place, postgres=postgres, redis=redis) as services:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        env = _environment(services, url)
+        env = _environment(services, url, place.data_dir)
         waiting.until_reachable(database_url=env["DATABASE_URL"], redis_url=env["REDIS_URL"], pause=signals.pause)
         heartbeats.forget(env["REDIS_URL"])
         program = partial(Program, env=env, cwd=settings.BASE_DIR, register=place.register)
@@ -108,7 +108,7 @@ def _tend(supervisor: Supervisor, signals: StopSignals, *, patient: bool) -> Non
     signals.pause(0.2)
 
 
-def _environment(services: local.Services, url: str) -> dict[str, str]:
+def _environment(services: local.Services, url: str, data_dir: Path) -> dict[str, str]:
     """The environment of every program: the servers' addresses, and the site's own."""
     ours = {"DATABASE_URL": services.database_url, "REDIS_URL": services.redis_url}
     env = dict(os.environ) | {name: value for name, value in ours.items() if value}
@@ -117,6 +117,8 @@ def _environment(services: local.Services, url: str) -> dict[str, str]:
         env = {name: value for name, value in env.items() if not name.startswith("PG")}
     return env | {
         "PUBLIC_BASE_URL": env["PUBLIC_BASE_URL"] if _is_set("PUBLIC_BASE_URL") else url,
+        # Requests kept for this database, not for another site's on this machine.
+        "UNSUBSCRIBE_SPOOL": env.get("UNSUBSCRIBE_SPOOL", "").strip() or str(data_dir.resolve() / "unsubscribes"),
         "PYTHONUNBUFFERED": "1",
         # Both are so by intention here: static files come from the apps themselves, and root may run `up`.
         "PYTHONWARNINGS": f"{env.get('PYTHONWARNINGS', '')},ignore:No directory at,ignore:You're running the worker".lstrip(","),
