@@ -20,7 +20,8 @@ def database_deadline(seconds: float) -> Iterator[None]:
     What waits for the server then raises OperationalError, as after a lost connection. Connecting is bounded
     by `connect_timeout` besides, and a block that has ended is never cut.
     """
-    wrapper, lock, over = connections[connection.alias], threading.Lock(), []
+    wrapper, lock = connections[connection.alias], threading.Lock()
+    over: list[bool] = []
 
     def cut() -> None:
         with lock:

@@ -78,11 +78,7 @@ class UnsubscribeView(View):
     def post(self, request: HttpRequest) -> HttpResponse:
         form = _form(request)
         token = _token(request.GET) or _token(form)
-        if token and _is_undo(form):
-            answer = _undo(request, token)
-        else:
-            answer = _say_no(request, token) if token else None
-        if answer:
+        if token and (answer := _undo(request, token) if _is_undo(form) else _say_no(request, token)):
             return answer
         if waiting := _seconds_to_wait(request):
             return _blocked(request, waiting)
@@ -226,7 +222,7 @@ def _from_our_button(request: HttpRequest) -> bool:
 
 def _is_undo(form: QueryDict | None) -> bool:
     """Pressed on our page, by a person. A one-click request is a no, whatever else it carries (RFC 8058, 3.2)."""
-    return bool(form) and "undo" in form and "confirm" not in form and "List-Unsubscribe" not in form
+    return form is not None and "undo" in form and "confirm" not in form and "List-Unsubscribe" not in form
 
 
 def _user_agent(request: HttpRequest) -> str:

@@ -30,6 +30,9 @@ def main():
         bench_import()
         bench_pipeline()
         bench_ses()
+        from tests.bench.unsubscribe import bench_unsubscribe
+
+        bench_unsubscribe()
 
 
 @contextmanager

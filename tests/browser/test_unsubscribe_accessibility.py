@@ -105,7 +105,9 @@ def test_a_page_says_the_same_in_the_colours_that_its_reader_forces(site):
         page = site.show(visit(), "done")
         button = page.get_by_role("button")
         assert button.evaluate("b => getComputedStyle(b).borderTopStyle") == "solid"
-        border, behind = button.evaluate("b => [getComputedStyle(b).borderTopColor, getComputedStyle(document.body).backgroundColor]")
+        border, behind = button.evaluate(
+            "b => [getComputedStyle(b).borderTopColor, getComputedStyle(document.body).backgroundColor]"
+        )
         assert border != behind
         mark = page.locator(".mark").evaluate("m => getComputedStyle(m).stroke")
         assert mark == page.locator("h1").evaluate("h => getComputedStyle(h).color")

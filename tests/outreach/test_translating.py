@@ -38,7 +38,9 @@ def test_every_language_that_is_offered_has_a_catalogue():
 
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.parts[-3])
 def test_the_compiled_file_is_what_the_written_one_says(catalogue):
-    assert catalogue.with_suffix(".mo").read_bytes() == translating.compiled(catalogue.read_text()), "run manage.py compile_translations"
+    assert catalogue.with_suffix(".mo").read_bytes() == translating.compiled(catalogue.read_text()), (
+        "run manage.py compile_translations"
+    )
 
 
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.parts[-3])
@@ -46,7 +48,9 @@ def test_everything_that_a_page_says_is_translated(catalogue):
     wanted = said_in_templates()
 
     assert len(wanted) > 30
-    assert {entry["msgid"] for entry in told(catalogue) if all(entry[name] for name in entry if name.startswith("msgstr"))} == wanted
+    assert {
+        entry["msgid"] for entry in told(catalogue) if all(entry[name] for name in entry if name.startswith("msgstr"))
+    } == wanted
 
 
 @pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: path.parts[-3])

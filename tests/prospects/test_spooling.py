@@ -74,7 +74,9 @@ def test_a_line_that_a_crash_cut_short_is_set_aside_and_harms_no_other(spool):
     assert len((spool.directory / "damaged.jsonl").read_bytes().splitlines()) == 1
 
 
-@pytest.mark.parametrize("line", [b"1", b"[]", b"null", b"{}", b'{"token": 5}', b"\xff\xfe", b'{"token":"x","at":"2026-01-01T00:00:00"}'])
+@pytest.mark.parametrize(
+    "line", [b"1", b"[]", b"null", b"{}", b'{"token": 5}', b"\xff\xfe", b'{"token":"x","at":"2026-01-01T00:00:00"}']
+)
 def test_whatever_stands_in_a_line_is_either_a_request_or_damaged(line):
     with pytest.raises(spooling.Damaged):
         Kept.from_line(line)
