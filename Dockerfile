@@ -9,9 +9,10 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .
 # Static files need no secret, and the guards need a complete environment: the made-up one of the checks.
-RUN ENV_FILE=tests/production.env python manage.py collectstatic --noinput && mkdir -p /data/imports && chown outreach /data/imports
+RUN ENV_FILE=tests/production.env python manage.py collectstatic --noinput && mkdir -p /data/imports /data/unsubscribes \
+    && chown outreach /data/imports /data/unsubscribes
 USER outreach
-ENV PORT=8000 IMPORT_DIRECTORY=/data/imports
+ENV PORT=8000 IMPORT_DIRECTORY=/data/imports UNSUBSCRIBE_SPOOL=/data/unsubscribes
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 # Exec form, so that SIGTERM reaches the process and a worker can finish its chunk.

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.django_db
 URL = "/api/unsubscribe"
 HEADINGS = {
     "en": "Do you want to unsubscribe?",
-    "de": "Möchten Sie die E‑Mails abbestellen?",
+    "de": "Möchten Sie die E\u2011Mails abbestellen?",
     "fr": "Souhaitez-vous vous désinscrire\u00a0?",
     "es": "¿Desea darse de baja?",
 }
