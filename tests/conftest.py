@@ -136,6 +136,15 @@ def _own_spool(settings, tmp_path_factory, monkeypatch):
     monkeypatch.setattr("prospects.catching_up.keeper.wake", lambda: None)
 
 
+@pytest.fixture(autouse=True)
+def _patient_page(monkeypatch):
+    """A machine that stalls is no PostgreSQL that is away, and what one test saw of it is nothing to the next."""
+    from prospects import unsubscribe_views
+
+    unsubscribe_views.database_rest.end()
+    monkeypatch.setattr(unsubscribe_views, "_PATIENCE", 60.0)
+
+
 @pytest.fixture
 def now():
     """The time, read at the edge of the test as code does at the edge of a request."""

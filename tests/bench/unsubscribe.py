@@ -54,7 +54,7 @@ def bench_unsubscribe(valid=10_000, forged=10_000):
     print(f"{f'one-click posts of {valid} people beside {forged} forged':58} {result.seconds:7.2f} s   {slow}")
     print(f"{'answers to the valid / to the forger':58} {dict(result.valid.statuses)} / {dict(result.forged.statuses)}")
     print(f"{'unsubscribed; Redis keys and kilobytes added':58} {result.unsubscribed}; {result.keys}, {result.bytes // 1024}")
-    assert result.unsubscribed == result.valid.statuses[200] == valid
+    assert result.unsubscribed == result.valid.statuses[200] + result.valid.statuses[202] == valid
 
 
 def flood(database_url, redis_url, *, valid, forged, hands=5):
@@ -73,7 +73,9 @@ def flood(database_url, redis_url, *, valid, forged, hands=5):
         answers = asyncio.run(_post_all(url, tokens, [uuid.uuid4() for _ in range(forged)], hands))
         seconds = time.perf_counter() - began
         after = (redis.dbsize(), redis.info("memory")["used_memory"])
-    gone = Prospect.objects.filter(email__startswith=run, status="unsubscribed").count()
+        leavers = Prospect.objects.filter(email__startswith=run, status="unsubscribed")
+        while (gone := leavers.count()) < valid and time.perf_counter() - began < seconds + 60:
+            time.sleep(0.2)
     connection.close()
     return Result(*answers, gone, seconds, after[0] - before[0], after[1] - before[1])
 

@@ -33,7 +33,8 @@ def test_valid_one_clicks_from_few_addresses_are_honoured_and_a_forger_is_blocke
 
     result = flood(url, site_settings.REDIS_URL, valid=400, forged=400)
 
-    assert result.valid.statuses == {200: 400}
+    # On a machine that stalls for seconds some are kept (202), and applied a moment later.
+    assert result.valid.statuses[200] + result.valid.statuses[202] == 400
     assert result.unsubscribed == 400
     # Thirty are looked up and answered neutrally, whatever the order in which the others arrive.
     assert result.forged.statuses == {200: 30, 429: 370}
