@@ -9,9 +9,10 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY . .
 # Static files need no secret, and the guards need a complete environment: the made-up one of the checks.
-RUN ENV_FILE=tests/production.env python manage.py collectstatic --noinput && mkdir -p /data/imports && chown outreach /data/imports
+RUN ENV_FILE=tests/production.env python manage.py collectstatic --noinput && mkdir -p /data/imports /data/unsubscribes \
+    && chown outreach /data/imports /data/unsubscribes
 USER outreach
-ENV PORT=8000 IMPORT_DIRECTORY=/data/imports
+ENV PORT=8000 IMPORT_DIRECTORY=/data/imports UNSUBSCRIBE_SPOOL=/data/unsubscribes
 EXPOSE 8000
 # Web by default; worker and beat are asked in their own words (docker-compose.yml).
 HEALTHCHECK --interval=30s --timeout=15s --start-period=30s CMD ["python", "manage.py", "health", "web"]

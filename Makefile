@@ -57,6 +57,7 @@ fix: $(VENV)/.dev ## format and mend what can be mended
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/djade --target-version 5.2 $$(find templates -name '*.html')
+	$(CLEAN) $(PY) manage.py compile_translations
 
 bench: $(VENV)/.dev ## pace, throughput and import as ratios in one run; events under load (BENCH_SECONDS=60)
 	$(PY) -m tests.bench

@@ -34,8 +34,11 @@ def when_ready(_server: Any) -> None:
 
 
 def post_worker_init(_worker: Any) -> None:
-    """In a worker, after it has installed its signal handlers."""
+    """In a worker, after it has installed its signal handlers; what an earlier one kept is applied from here."""
+    from prospects import catching_up
+
     terminal.stay_deaf()
+    catching_up.keeper.wake()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

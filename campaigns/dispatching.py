@@ -18,6 +18,7 @@ from campaigns.models import Campaign, CampaignStatus
 from notifications import delivering, pacing, quota
 from notifications.delivering import Mail
 from notifications.transports.base import Transport
+from prospects import catching_up
 
 log = structlog.get_logger("campaigns")
 
@@ -56,6 +57,11 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
     if ticket is None:
         return Chunk(more=False)
 
+    if catching_up.is_behind():
+        # Somebody's no is kept in a file that PostgreSQL does not know yet; the next sweep looks again.
+        log.warning("campaign_waits_for_unsubscribes", campaign_id=campaign_id)
+        lifecycle.rest(campaign_id, ticket)
+        return Chunk(more=False)
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
     quota.refresh(transport, now=clock())
     turn = _Turn(campaign_id, transport, clock, partial(lifecycle.give_sign_of_life, campaign_id))
@@ -98,7 +104,7 @@ def _turn_of_lane(campaign_id: int, lane: int, generation: int, *, transport: Tr
     if ticket is None:
         return Chunk(more=False)
     turn = _Turn(campaign_id, transport, clock, partial(lanes.give_sign_of_life, campaign_id, lane))
-    if lane < turn.loops and turn.run():
+    if lane < turn.loops and not catching_up.is_behind() and turn.run():
         return Chunk(more=True, generation=ticket)
     lanes.rest(campaign_id, lane, ticket)
     # The loop may have found this lane's last mails still in flight.

@@ -7,10 +7,12 @@ from django.dispatch import receiver
 
 from campaigns import lifecycle, tracking
 from notifications import suppressing
-from notifications.models import SuppressionReason
+from notifications.models import Suppression, SuppressionReason
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail, delivery_history, email_events, email_lookup, sending_disabled
-from prospects.signals import unsubscribed
+from prospects.signals import unsubscribe_undone, unsubscribed
+
+_EARLIER_ADDRESS = "an earlier address of somebody who said no"
 
 
 @receiver(email_lookup)
@@ -41,5 +43,14 @@ def record_unsubscribes(prospect_ids: list[int], campaign_key: str, now: datetim
         reason=SuppressionReason.UNSUBSCRIBE,
         source="unsubscribe",
         now=now,
-        note="an earlier address of somebody who said no",
+        note=_EARLIER_ADDRESS,
     )
+
+
+@receiver(unsubscribe_undone)
+def forget_unsubscribes(prospect_ids: list[int], said_at: datetime, by: str, why: str, now: datetime, **_: Any) -> None:
+    """Take back exactly what the no of that moment wrote."""
+    tracking.forget_unsubscribes(prospect_ids, said_at=said_at)
+    written = {"reason": SuppressionReason.UNSUBSCRIBE, "suppressed_at": said_at, "note": _EARLIER_ADDRESS}
+    for earlier in Suppression.objects.filter(email__in=tracking.addresses_mailed(prospect_ids), **written):
+        suppressing.lift(earlier, by=by, why=why, now=now)

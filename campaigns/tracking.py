@@ -97,6 +97,14 @@ WITH locked AS (
 UPDATE email_sends s SET unsubscribed_at = least(s.unsubscribed_at, %(now)s::timestamptz) FROM locked WHERE s.id = locked.id
 """
 
+_TAKEN_BACK = """
+WITH locked AS (
+    SELECT id FROM email_sends WHERE prospect_id = ANY(%(prospects)s) AND unsubscribed_at = %(said_at)s
+     ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE email_sends s SET unsubscribed_at = NULL FROM locked WHERE s.id = locked.id
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -155,6 +163,12 @@ def record_unsubscribes(prospect_ids: list[int], *, campaign_key: str, now: date
     if campaign_key:
         with connection.cursor() as cursor:
             cursor.execute(_UNSUBSCRIBED, {"key": campaign_key, "prospects": prospect_ids, "now": now})
+
+
+def forget_unsubscribes(prospect_ids: list[int], *, said_at: datetime) -> None:
+    """Remove the note of a no that was said at that very moment and taken back since."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKEN_BACK, {"prospects": prospect_ids, "said_at": said_at})
 
 
 def addresses_mailed(prospect_ids: list[int]) -> list[str]:

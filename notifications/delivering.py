@@ -37,6 +37,10 @@ _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
 # Two calls are never closer than this share of the interval, however late the first was.
 _SMALLEST_GAP = 0.9
+# A call that a stalled machine, or a process that was stopped and woken, would begin so many seconds after it was
+# checked is not made: somebody may have said no meanwhile, or the row may be another's.
+_TOO_LATE = 0.9
+_NOT_CALLED = Outcome(Verdict.WAIT, error="The machine stalled before the call.")
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
 _MOST_HANDS = 64
@@ -179,22 +183,27 @@ class _Delivery:
         """Start and hand over one group; False when nothing of it may be sent."""
         messages = self._made(group)
         started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
+        checked_at = time.monotonic()
         going = [(used + index, mail.id) for index, mail in enumerate(group) if mail.id in started]
         for begin in range(0, len(going), self.together):
             parcel = going[begin : begin + self.together]
             mine = [(mail_id, messages[mail_id]) for _, mail_id in parcel]
             # A copy of the context, so that the log line in the thread carries the task's id.
-            call = partial(copy_context().run, self._call, mine, slots.at(parcel[0][0]), slots.interval)
+            moment = slots.at(parcel[0][0])
+            latest = max(moment, checked_at) + _TOO_LATE
+            call = partial(copy_context().run, self._call, mine, moment, slots.interval, latest)
             self.flying.add(pool.submit(call))
         return bool(started) or not messages
 
-    def _call(self, parcel: list[tuple[int, OutgoingMessage]], moment: float, interval: float) -> list[Settled]:
-        """One call at its slot, timed and logged. Runs in a thread of its own; never raises.
+    def _call(self, parcel: list[tuple[int, OutgoingMessage]], moment: float, interval: float, latest: float) -> list[Settled]:
+        """One call at its slot, timed and logged; none after `latest`. Runs in a thread of its own; never raises.
 
         The thread does the waiting, so that the next group can be started meanwhile.
         """
         self._wait_for_slot(moment, interval, mails=len(parcel))
         began = time.monotonic()
+        if began > latest:
+            return [Settled(mail_id, _NOT_CALLED, began) for mail_id, _ in parcel]
         outcomes = self._outcomes([message for _, message in parcel])
         ended = time.monotonic()
         duration = round((ended - began) * 1000)

@@ -5,7 +5,6 @@ and turns an unreachable Redis into an error.
 """
 
 import logging
-import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +14,7 @@ from django_ratelimit.core import get_usage
 from redis.exceptions import RedisError
 
 from outreach import clients
+from outreach.resting import Rest
 
 logger = logging.getLogger(__name__)
 
@@ -30,23 +30,7 @@ class Limit:
     block_seconds: int
 
 
-class _Rest:
-    """After a failure Redis is left alone for a moment, so that requests do not queue up behind its time-outs."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    def is_on(self) -> bool:
-        return time.monotonic() < self._until
-
-    def begin(self) -> None:
-        self._until = time.monotonic() + _REST_SECONDS
-
-    def end(self) -> None:
-        self._until = 0.0
-
-
-rest = _Rest()
+rest = Rest(_REST_SECONDS)
 
 
 def seconds_to_wait(request: HttpRequest, limit: Limit, *, now: datetime) -> int:

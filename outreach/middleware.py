@@ -24,6 +24,20 @@ def refuse_nul(get_response: Handler) -> Handler:
     return middleware
 
 
+def forget_cookies(get_response: Handler) -> Handler:
+    """Let no cookie reach the unsubscribe page: a session's would ask the database, which may be away, who it is.
+
+    RFC 8058, 3.2: a one-click request carries no cookies, and no other context.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith("/api/unsubscribe"):
+            request.META.pop("HTTP_COOKIE", None)
+        return get_response(request)
+
+    return middleware
+
+
 def protect_admin(get_response: Handler) -> Handler:
     """Keep the admin's pages to scripts of our own files, whatever text of a webhook or a file they show.
 

@@ -73,6 +73,8 @@ POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
 IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
 IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
 IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "imports")
+UNSUBSCRIBE_SPOOL = Path(env.text("UNSUBSCRIBE_SPOOL") or BASE_DIR / ".local" / "unsubscribes")
+UNSUBSCRIBE_SPOOL_MAX_BYTES = env.whole("UNSUBSCRIBE_SPOOL_MAX_BYTES", 100_000_000, least=1_000, most=100_000_000_000)
 
 PROXY_SHARED_SECRET = env.text("PROXY_SHARED_SECRET")
 METRICS_ALLOWED_ADDRESSES = env.networks("METRICS_ALLOWED_ADDRESSES")
@@ -147,6 +149,9 @@ DEBUG = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+# What the unsubscribe page speaks; the admin and the API are English. Another one: docs/translations.md.
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("es", "Español")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
 FORMAT_MODULE_PATH = "outreach.formats"
 ROOT_URLCONF = "outreach.urls"
 WSGI_APPLICATION = "outreach.wsgi.application"
@@ -179,6 +184,7 @@ MIDDLEWARE = [
     # Early, so that every line of a request carries its id, also those about a refused host.
     "django_structlog.middlewares.RequestMiddleware",
     "outreach.middleware.refuse_nul",
+    "outreach.middleware.forget_cookies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "outreach.middleware.strip_trailing_slash",
@@ -355,6 +361,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
     "sweep-outbox": {"task": "notifications.tasks.sweep_outbox", "schedule": 3.0, "options": {"expires": 3}},
     "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
+    "apply-kept-unsubscribes": {
+        "task": "prospects.tasks.apply_kept_unsubscribes",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
 }
 # Every queue gets a heartbeat: a queue that nobody reads must show (`/readyz`).
 for _queue in {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_TASK_ROUTES.values())}:

@@ -198,12 +198,12 @@ class ProspectImportAdmin(ReadOnlyAdmin[ProspectImport]):
 class UnsubscribeAdmin(ReadOnlyAdmin[Unsubscribe]):
     """Who said no, when and how."""
 
-    list_display = ("email", "method", "campaign_key", "created_at")
+    list_display = ("email", "method", "campaign_key", "created_at", "undone_at")
     list_filter = (choice_filter("method", Unsubscribe.Method.choices),)
     search_fields = ("email",)
     search_help_text = "Beginning of the address"
     ordering = ("-pk",)
-    fields = ("email", "method", "campaign_key", "prospect", "user_agent", "created_at")
+    fields = ("email", "method", "campaign_key", "prospect", "user_agent", "created_at", "undone_at", "undone_by")
 
     def find(self, queryset: QuerySet[Unsubscribe], text: str) -> QuerySet[Unsubscribe]:
         return queryset.filter(email__startswith=text.lower())

@@ -9,6 +9,7 @@ from django.db import connection
 
 from notifications.meaning import Effect
 from notifications.signals import Loss, Revision
+from prospects import user_agents
 from prospects.models import Unsubscribe
 
 _FACT = {Effect.BOUNCE: "bounced_at", Effect.COMPLAINT: "complained_at", Effect.UNSUBSCRIBE: "unsubscribed_at"}
@@ -61,7 +62,7 @@ def record_losses(losses: Iterable[Loss], *, now: datetime) -> int:
             email=loss.email,
             method=_METHOD[loss.effect],
             campaign_key=loss.campaign_key,
-            user_agent=loss.user_agent,
+            user_agent=user_agents.classify(loss.user_agent) if loss.user_agent else "",
             event_fingerprint=loss.fingerprint,
             created_at=loss.occurred_at,
         )

@@ -92,20 +92,34 @@ class Unsubscribe(models.Model):
         API = "api", "API"
         ADMIN = "admin", "admin"
 
+    class UserAgent(models.TextChoices):
+        """What kind of program said it. The string itself is not kept: it tells people apart, and nobody needs that."""
+
+        PROVIDER = "mailbox_provider", "mailbox provider or mail program"
+        BROWSER = "browser", "browser"
+        OTHER = "other", "other"
+
     prospect = models.ForeignKey(Prospect, null=True, blank=True, on_delete=models.SET_NULL, related_name="unsubscribes")
     email = models.CharField(max_length=254, db_index=True)
     method = models.CharField(max_length=12, choices=Method)
     campaign_key = models.CharField(max_length=12, blank=True, db_index=True)
-    user_agent = models.CharField(max_length=300, blank=True)
+    user_agent = models.CharField(max_length=20, choices=UserAgent, blank=True)
     event_fingerprint = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField()
+    # A no that its owner took back within minutes; the row stays, as the record of both.
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.CharField(max_length=150, blank=True)
 
     class Meta:
         db_table = "unsubscribes"
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["event_fingerprint"], condition=~Q(event_fingerprint=""), name="one_unsubscribe_per_event"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(undone_at__isnull=True, undone_by="") | (Q(undone_at__isnull=False) & ~Q(undone_by="")),
+                name="undone_says_when_and_by_whom",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,9 +1,9 @@
-"""Imports in the background."""
+"""Imports in the background, and catching up after PostgreSQL was away."""
 
 from celery import shared_task
 from django.utils import timezone
 
-from prospects import importing
+from prospects import catching_up, importing
 
 
 @shared_task(ignore_result=True)
@@ -18,3 +18,9 @@ def run_waiting_imports() -> None:
     for import_id in importing.list_waiting():
         importing.run_import(import_id, now=timezone.now())
     importing.forget_files(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def apply_kept_unsubscribes() -> None:
+    """Apply the requests that are kept in this machine's directory, should it share one with a web process."""
+    catching_up.apply_kept()

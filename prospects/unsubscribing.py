@@ -1,4 +1,4 @@
-"""Saying no: who asks, what follows, and the record of it. A no is never refused and never undone here."""
+"""Saying no: who asks, what follows, and the record of it. A no is never refused; `undoing` is for whoever said it."""
 
 import logging
 from dataclasses import dataclass
@@ -14,6 +14,8 @@ from prospects import signals
 from prospects.models import Prospect, RetiredToken, Unsubscribe
 
 logger = logging.getLogger(__name__)
+
+SAID_BY_THE_PERSON = (Unsubscribe.Method.PAGE, Unsubscribe.Method.ONE_CLICK)
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def unsubscribe(
 ) -> Person | None:
     """Take the owner of this token off every outreach list, for good. Repeating it changes nothing.
 
-    Returns the person as they are afterwards, or None (and no change) for an unknown token.
+    `user_agent` is one of Unsubscribe.UserAgent, or empty. Returns the person as they are afterwards, or None (and no
+    change) for an unknown token.
     """
     person = find_person(token)
     if person is None:
@@ -83,14 +86,14 @@ def _record(
     listed = suppressing.suppress([person.email], reason=SuppressionReason.UNSUBSCRIBE, source=source, now=now)
     prospect = _locked(person.prospect_id)
     moved = _mark(prospect, now) if prospect else 0
-    if not (listed or moved) and _is_recorded(person.email, campaign_key):
+    if not (listed or moved) and _is_recorded(person.email, campaign_key, method):
         return
     Unsubscribe.objects.create(
         prospect=prospect,
         email=person.email,
         method=method,
         campaign_key=campaign_key,
-        user_agent=user_agent.replace("\x00", "")[:300],
+        user_agent=user_agent,
         created_at=now,
     )
     if prospect:
@@ -109,9 +112,12 @@ def _mark(prospect: Prospect, now: datetime) -> int:
     return Prospect.objects.filter(later_or_never, pk=prospect.pk).update(unsubscribed_at=now, updated_at=now)
 
 
-def _is_recorded(email: str, campaign_key: str) -> bool:
-    """Whether the audit already says so; rows that came with an event tell of a complaint, not of this."""
-    return Unsubscribe.objects.filter(email=email, campaign_key=campaign_key, event_fingerprint="").exists()
+def _is_recorded(email: str, campaign_key: str, method: Unsubscribe.Method) -> bool:
+    """Whether the audit already says so. What the person said and what staff passed on are two things, as only
+    the first can be taken back; rows that came with an event tell of a complaint, not of this."""
+    same = SAID_BY_THE_PERSON if method in SAID_BY_THE_PERSON else [method]
+    said = Unsubscribe.objects.filter(email=email, campaign_key=campaign_key, method__in=same, event_fingerprint="")
+    return said.filter(undone_at=None).exists()
 
 
 def _tell(prospect_id: int, campaign_key: str, now: datetime) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -126,6 +127,22 @@ def redis(_redis_client):
 def _cheap_passwords(settings):
     """Hashing is slow by intention, and nobody attacks the tests."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True)
+def _own_spool(settings, tmp_path_factory, monkeypatch):
+    """Unsubscribe requests that a test keeps are its own; nobody applies them behind its back."""
+    settings.UNSUBSCRIBE_SPOOL = tmp_path_factory.getbasetemp() / uuid.uuid4().hex
+    monkeypatch.setattr("prospects.catching_up.keeper.wake", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def _patient_page(monkeypatch):
+    """A machine that stalls is no PostgreSQL that is away, and what one test saw of it is nothing to the next."""
+    from prospects import unsubscribe_views
+
+    unsubscribe_views.database_rest.end()
+    monkeypatch.setattr(unsubscribe_views, "_PATIENCE", 60.0)
 
 
 @pytest.fixture

@@ -211,14 +211,18 @@ def apply_on(ended):
 def send_on(ended, rate=50):
     from django.conf import settings
     from django.db import connection
+    from django.utils import timezone
 
+    from campaigns import dispatching
     from notifications.transports.memory import MemoryTransport
-    from tests.bench.__main__ import send_chunk, started
+    from tests.bench.sending import started
 
     settings.SES_MAX_SEND_RATE = rate
-    campaign, ticket = started(quietly=True)
+    campaign = started(1)
+    ticket = campaign.generation
     while ticket and not ended.is_set():
-        ticket = send_chunk(campaign, ticket, MemoryTransport())
+        turn = dispatching.send_chunk(campaign.pk, ticket, transport=MemoryTransport(), clock=timezone.now)
+        ticket = turn.generation
     connection.close()
 
 

@@ -7,11 +7,100 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 
 _ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "SES_REGION": "us-east-1"}
+
+
+def bench(single=4000, bulk=60_000, people=1_000_000):
+    """(a) the pipeline by single and by bulk calls, (b) the bare calls with the same messages, (c) a long campaign's chunks."""
+    with sink() as sink_process:
+        for together, mails in ((1, single), (50, bulk)):
+            name = "SendBulkEmail" if together > 1 else "SendEmail"
+            seconds, cpu, rendering = bare(mails, together=together)
+            print_line(f"bare {name}, one process", mails, seconds, cpu)
+            print_line("   rendering the same mails", mails, rendering, rendering)
+            floor_speed, floor_cpu = mails / seconds, (cpu + rendering) / mails
+            for processes in (1, 2):
+                before = sum(sink_process.cpu_times()[:2])
+                environment = {} if together > 1 else {"BENCH_ONE_BY_ONE": "1"}
+                sent, seconds, cpu, database, memory = pipeline(mails, processes=processes, rate=100_000.0, **environment)
+                print_line(f"pipeline by {name}, {processes} worker(s)", sent, seconds, cpu)
+                sink_cpu = sum(sink_process.cpu_times()[:2]) - before
+                print(
+                    f"   database {database / sent * 1e6:.0f} µs, sink {sink_cpu / sent * 1e6:.0f} µs a mail; {memory // 1024} MB a worker"
+                )
+                print(f"   speed as a share of the bare calls: {sent / seconds / floor_speed:.2f}")
+                print(f"   workers' CPU as a multiple of bare calls and rendering: {cpu / sent / floor_cpu:.2f}")
+    chunks_of_a_long_campaign(people)
+
+
+def chunks_of_a_long_campaign(people, sampled=10):
+    """Chunks at the start, in the middle and at the end of a campaign, without calls, must cost the same."""
+    add_people(people)
+    campaign = started(people)
+    costs = {}
+    for part in ("first", "middle", "last"):
+        skip_to(campaign, part, people, sampled)
+        began = time.perf_counter()
+        for _ in range(sampled):
+            chunk(campaign)
+        costs[part] = (time.perf_counter() - began) / sampled
+        print(f"{f'chunk of 1,000, {part} of {people:,} (mean of {sampled})':58} {costs[part]:7.3f} s")
+    print(f"{'cost of the last chunks, as a multiple of the first':58} {costs['last'] / costs['first']:7.2f}")
+
+
+def add_people(people):
+    """Fill the table up to so many people, without the importer."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO prospects (email, first_name, last_name, company, source, tags, attributes, unsubscribe_token,
+                                      created_at, updated_at)
+               SELECT 'more' || n || '@example' || n % 97 || '.com', 'First ' || n, 'Last', 'Company', '', '{}', '{}',
+                      gen_random_uuid(), now(), now()
+                 FROM generate_series(1, greatest(0, %s - (SELECT count(*) FROM prospects))) AS n""",
+            [people],
+        )
+
+
+def skip_to(campaign, part, people, sampled):
+    """Settle what lies before a part, so that the next chunk is there."""
+    from django.db import connection
+
+    before = {"first": 0, "middle": people // 2, "last": people - (sampled + 1) * 1000}[part]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE email_sends SET call_started_at = now(), sent_at = now(), message_id = 'skipped-' || id
+                WHERE campaign_id = %s AND sent_at IS NULL
+                  AND id < (SELECT id FROM email_sends WHERE campaign_id = %s ORDER BY id LIMIT 1 OFFSET %s)""",
+            [campaign.pk, campaign.pk, before],
+        )
+        cursor.execute("VACUUM ANALYZE email_sends")
+        cursor.execute("CHECKPOINT")
+
+
+def chunk(campaign):
+    """Claim, render, start and record a thousand mails, without a call."""
+    from campaigns import claiming, composing
+    from notifications import delivering
+    from notifications.transports.memory import MemoryTransport
+
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=uuid.uuid4())
+    claimed, _ = ledger.claim(limit=1000, lease=60)
+    assert len(claimed) == 1000
+    compose = composing.composer(campaign)
+    mails = [delivering.Mail(row.id, partial(compose, row)) for row in claimed]
+    delivering.deliver(mails, ledger=ledger, transport=MemoryTransport(most_together=50), rate=100_000)
+
+
+def print_line(what, mails, seconds, cpu):
+    print(f"{what:58} {seconds:7.2f} s {mails / seconds:9.0f} /s {cpu / mails * 1e6:8.0f} µs CPU each")
 
 
 @contextmanager
@@ -72,10 +161,10 @@ def bare(mails, *, together):
     return time.perf_counter() - began, time.process_time() - cpu, rendering
 
 
-def pipeline(mails, *, processes, rate):
+def pipeline(mails, *, processes, rate, **more):
     """Let `processes` workers send `mails` of a campaign; returns seconds, and CPU seconds of the workers and the database."""
     campaign = started(mails)
-    environment = os.environ | {"SES_MAX_SEND_RATE": str(rate), "EMAIL_MODE": "ses", "LOG_LEVEL": "INFO"}
+    environment = os.environ | {"SES_MAX_SEND_RATE": str(rate), "EMAIL_MODE": "ses", "LOG_LEVEL": "INFO"} | more
     command = [sys.executable, "-m", "tests.bench.worker", str(campaign.pk), str(mails)]
     with open(os.devnull, "w") as nowhere:
         pipes = {"env": environment, "stdin": subprocess.PIPE, "stdout": nowhere, "stderr": subprocess.PIPE}

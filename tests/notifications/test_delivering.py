@@ -222,6 +222,16 @@ def test_calls_are_not_squeezed_together_after_a_late_one(monkeypatch):
     assert calls == pytest.approx([100.0, 100.18, 100.36, 100.54])
 
 
+def test_a_call_that_a_stall_held_up_is_not_made_and_the_mail_waits(monkeypatch):
+    monkeypatch.setattr(delivering, "_TOO_LATE", -1.0)
+    ledger, transport = FakeLedger(), MemoryTransport()
+
+    delivering.deliver(mails(1), ledger=ledger, transport=transport, rate=5)
+
+    assert transport.sent == []
+    assert ledger.outcomes[0].verdict is Verdict.WAIT
+
+
 def test_the_log_line_has_the_keys_of_the_mission(caplog):
     with caplog.at_level("INFO", logger="notifications"):
         delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=1000)

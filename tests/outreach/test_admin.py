@@ -46,7 +46,9 @@ def hostile_rows(text, now):
         SuppressionFactory(source=text, note=text),
         SuppressionLift.objects.create(email="l@example.com", **lifted),
         EmailEvent.objects.create(route="sns", body=text.encode(), **times, **event),
-        Unsubscribe.objects.create(email="u@example.com", method="page", user_agent=text, campaign_key=text[:12], created_at=now),
+        Unsubscribe.objects.create(
+            email="u@example.com", method="page", user_agent=text[:20], campaign_key=text[:12], created_at=now
+        ),
         record,
         ProspectImportFactory(file_name=text, state="failed", error=text, error_code=text[:50]),
     ]

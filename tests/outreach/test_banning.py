@@ -1,5 +1,6 @@
 """So many requests, then none for a while; and never a closed door because the counter is away."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -99,7 +100,7 @@ def test_redis_is_asked_again_after_a_rest(monkeypatch):
     banning.rest.begin()
     assert [ask() for _ in range(7)] == [0] * 7
 
-    later = banning.time.monotonic() + 11
-    monkeypatch.setattr(banning.time, "monotonic", lambda: later)
+    later = time.monotonic() + 11
+    monkeypatch.setattr(time, "monotonic", lambda: later)
 
     assert [ask() for _ in range(6)] == [0, 0, 0, 0, 0, 600]

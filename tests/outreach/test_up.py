@@ -240,11 +240,11 @@ def test_an_option_that_makes_no_sense_is_refused(options):
         call_command("up", *options)
 
 
-def test_the_programs_know_our_servers_and_nobody_elses(monkeypatch):
+def test_the_programs_know_our_servers_and_nobody_elses(monkeypatch, tmp_path):
     monkeypatch.setenv("PGPORT", "6543")
     monkeypatch.setenv("DATABASE_URL", " ")
 
-    env = command._environment(local.Services([], "postgres://ours", "unix://ours"), "http://127.0.0.1:8007")
+    env = command._environment(local.Services([], "postgres://ours", "unix://ours"), "http://127.0.0.1:8007", tmp_path)
 
     assert (env["DATABASE_URL"], env["REDIS_URL"], env["PUBLIC_BASE_URL"]) == (
         "postgres://ours",
@@ -252,9 +252,10 @@ def test_the_programs_know_our_servers_and_nobody_elses(monkeypatch):
         "http://127.0.0.1:8007",
     )
     assert "PGPORT" not in env
+    assert env["UNSUBSCRIBE_SPOOL"] == str(tmp_path / "unsubscribes")
 
 
-def test_addresses_that_a_person_set_are_kept(monkeypatch):
+def test_addresses_that_a_person_set_are_kept(monkeypatch, tmp_path):
     chosen = {
         "DATABASE_URL": "postgres://theirs",
         "REDIS_URL": "redis://theirs",
@@ -264,7 +265,7 @@ def test_addresses_that_a_person_set_are_kept(monkeypatch):
     for name, value in chosen.items():
         monkeypatch.setenv(name, value)
 
-    env = command._environment(local.Services([], "", ""), "http://127.0.0.1:8007")
+    env = command._environment(local.Services([], "", ""), "http://127.0.0.1:8007", tmp_path)
 
     assert {name: env[name] for name in chosen} == chosen
 

@@ -40,11 +40,11 @@ def test_a_loss_gives_the_person_its_status_and_the_events_time(effect, status, 
 def test_a_no_is_audited_with_its_event(effect, method, now):
     person = ProspectFactory()
 
-    consent.record_losses([loss(person.email, effect, campaign_key="0123456789ab", user_agent="Yahoo")], now=now)
+    consent.record_losses([loss(person.email, effect, campaign_key="0123456789ab", user_agent="YahooMail/1")], now=now)
 
     audit = Unsubscribe.objects.get()
     assert (audit.prospect, audit.email, audit.method) == (person, person.email, method)
-    assert (audit.campaign_key, audit.user_agent, audit.event_fingerprint) == ("0123456789ab", "Yahoo", "f1")
+    assert (audit.campaign_key, audit.user_agent, audit.event_fingerprint) == ("0123456789ab", "mailbox_provider", "f1")
     assert audit.created_at == AT
 
 

@@ -33,7 +33,7 @@ def browser():
 @pytest.fixture
 def provider():
     """A mailbox provider's one-click request."""
-    return Client(enforce_csrf_checks=True, headers={"user-agent": "Provider/1"})
+    return Client(enforce_csrf_checks=True, headers={"user-agent": "YahooMailProxy; see help"})
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_button_unsubscribes(browser, dana, link):
 
     assert answer.status_code == 200
     assert "You are unsubscribed" in answer.content.decode()
-    assert "<button" not in answer.content.decode()
+    assert answer.content.decode().count("<button") == 1  # Undo
     assert status_of(dana) == "unsubscribed"
     assert Unsubscribe.objects.values_list("method", "campaign_key").get() == ("page", KEY)
 
@@ -90,7 +90,7 @@ def test_one_click_unsubscribes(provider, dana, link, body, content_type):
 
     assert (answer.status_code, answer.content) == (200, b"You are unsubscribed.\n")
     assert status_of(dana) == "unsubscribed"
-    assert Unsubscribe.objects.values_list("method", "user_agent").get() == ("one_click", "Provider/1")
+    assert Unsubscribe.objects.values_list("method", "user_agent").get() == ("one_click", "mailbox_provider")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_repeating_gives_the_same_page(browser, link):
     assert Unsubscribe.objects.count() == 1
 
 
-def test_who_has_unsubscribed_sees_no_button(browser, link):
+def test_who_has_unsubscribed_is_told_so(browser, link):
     browser.post(link, {"confirm": "1"})
 
     assert "You are unsubscribed" in browser.get(link).content.decode()
@@ -198,7 +198,7 @@ def test_no_answer_is_kept_indexed_framed_or_leaked(browser, link, query):
         assert policy.startswith("default-src 'none'; style-src 'sha256-")
         assert policy.endswith("form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
         assert not answer.cookies
-        assert not answer.has_header("Vary")
+        assert answer["Vary"] == "Accept-Language"
 
 
 def test_no_setting_can_write_into_the_page(browser, link, settings):
@@ -211,16 +211,6 @@ def test_without_a_configured_sender_the_page_still_reads(browser, link, setting
     settings.SES_FROM = settings.POSTAL_ADDRESS = ""
 
     assert "This is about mail to <strong" in browser.get(link).content.decode()
-
-
-def test_without_the_database_the_answer_says_try_again(provider, link, monkeypatch):
-    def fail(*_, **__):
-        raise OperationalError("the connection is closed")
-
-    monkeypatch.setattr(unsubscribing, "unsubscribe", fail)
-    answer = provider.post(link)
-
-    assert (answer.status_code, answer["Retry-After"]) == (503, "60")
 
 
 def test_a_deadlock_is_no_reason_to_refuse(provider, dana, link, monkeypatch):

@@ -61,7 +61,7 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         listener = held.enter_context(closing(_listen(port)))
         services = held.enter_context(local.running(place, postgres=postgres, redis=redis))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        env = _environment(services, url)
+        env = _environment(services, url, place.data_dir)
         simulated = held.enter_context(closing(simulating.listen())) if demo else None
         if simulated:
             env = simulating.environment(env, site_url=url, endpoint=simulating.address(simulated))
@@ -136,7 +136,7 @@ def _tend(supervisor: Supervisor, signals: StopSignals, *, patient: bool) -> Non
     signals.pause(0.2)
 
 
-def _environment(services: local.Services, url: str) -> dict[str, str]:
+def _environment(services: local.Services, url: str, data_dir: Path) -> dict[str, str]:
     """The environment of every program: the servers' addresses, and the site's own."""
     ours = {"DATABASE_URL": services.database_url, "REDIS_URL": services.redis_url}
     env = dict(os.environ) | {name: value for name, value in ours.items() if value}
@@ -147,6 +147,8 @@ def _environment(services: local.Services, url: str) -> dict[str, str]:
     env.pop("METRICS_PORT", None)
     return env | {
         "PUBLIC_BASE_URL": env["PUBLIC_BASE_URL"] if _is_set("PUBLIC_BASE_URL") else url,
+        # Requests kept for this database, not for another site's on this machine.
+        "UNSUBSCRIBE_SPOOL": env.get("UNSUBSCRIBE_SPOOL", "").strip() or str(data_dir.resolve() / "unsubscribes"),
         "PYTHONUNBUFFERED": "1",
         # Both are so by intention here: static files come from the apps themselves, and root may run `up`.
         "PYTHONWARNINGS": f"{env.get('PYTHONWARNINGS', '')},ignore:No directory at,ignore:You're running the worker".lstrip(","),
