@@ -138,6 +138,8 @@ def wake_silent_campaigns(*, now: datetime) -> int:
 
 def _wake_if_quiet(campaigns: QuerySet[Campaign], *, now: datetime) -> int:
     quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER)
+    # Seen in the future: by a clock that has been set back since.
+    quiet |= Q(loop_seen_at__gt=now + SILENT_AFTER)
     silent = campaigns.filter(quiet, status=CampaignStatus.SENDING)
     woken = 0
     for campaign_id, generation in silent.values_list("pk", "generation"):
@@ -161,7 +163,7 @@ def continue_campaign(campaign: Campaign, *, now: datetime) -> None:
 
 def _loop_lives(campaign: Campaign, now: datetime) -> bool:
     seen = campaign.loop_seen_at
-    return campaign.status == CampaignStatus.SENDING and seen is not None and now - seen < SILENT_AFTER
+    return campaign.status == CampaignStatus.SENDING and seen is not None and abs(now - seen) < SILENT_AFTER
 
 
 def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:
