@@ -252,7 +252,13 @@ class Site:
         """Remember whose call is under way: only these may end unknown because of what was just killed."""
         sql = "SELECT id FROM email_sends WHERE call_started_at IS NOT NULL AND lease_until IS NOT NULL"
         with suppress(psycopg.Error):
+            # What a dead process had asked for a moment ago may still be committed.
+            self.until(lambda: not self._sessions_of_the_dead(), 30, "PostgreSQL misses the dead")
             self.flying.update(id_ for (id_,) in self.rows(sql))
+
+    def _sessions_of_the_dead(self):
+        sql = "SELECT DISTINCT substr(application_name, 5)::int FROM pg_stat_activity WHERE application_name LIKE 'pid %'"
+        return [pid for (pid,) in self.rows(sql) if not _lives(pid)]
 
     def kill_group(self, name):
         self.programs[name].signal_group(signal.SIGKILL)
@@ -318,6 +324,12 @@ def _procfile(name):
     """How production starts this kind of process."""
     line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith(f"{name}:"))
     return [sys.executable, "-m", *shlex.split(line.partition(":")[2])]
+
+
+def _lives(pid):
+    with suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _listen():

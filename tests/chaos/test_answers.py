@@ -71,5 +71,5 @@ def test_nobody_who_said_no_gets_a_call_after_the_answer(site, rng):
             site.pass_time(0.01)
         kill_while_mail_flows(site, rng, kills=2, is_over=campaign.is_done)
         campaign.finish()
-    assert len(campaign.nos) > 30
     assert_good(campaign, watcher)
+    assert campaign.statuses()["skipped"] > 0

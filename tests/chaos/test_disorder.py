@@ -54,6 +54,7 @@ def test_three_beats(site, started):
 def test_a_worker_that_froze_past_its_leases_wakes_up(site, started):
     worker = site.programs["worker1"]
     worker.signal_group(signal.SIGSTOP)
+    site.pass_time(0.5)
     site.note_flying()
     # A call's lease is 80 s.
     site.pass_time(80 / site.haste + 3)
@@ -64,3 +65,16 @@ def test_the_clock_of_the_machine_steps_by_an_hour_and_back(site, started):
     for wrong_by in (3600, -3600, 0):
         site.wish("clock", wrong_by)
         site.pass_time(1.5)
+
+
+def test_a_loop_that_died_while_the_clock_was_wrong_is_missed_when_it_is_right_again(site):
+    campaign = Campaign(site, 100)
+    site.wish("clock", 3600)
+    site.pass_time(1)
+    site.wish("claim.before")
+    campaign.send()
+    site.until(lambda: not site.is_wished("claim.before"), 60, "the loop dies")
+    site.unwish("clock")
+
+    campaign.finish()
+    assert_good(campaign)

@@ -10,10 +10,18 @@ _LEAST_SILENCE = timedelta(seconds=3)
 _ENROLLED_AT_ONCE = 100
 
 
+# The product's own patience; those that it does not have yet, or no more, are passed over.
+_WAITS = ("SILENT_AFTER", "_TURN_OF_ANOTHER")
+
+
 def install() -> None:
-    """Raises AttributeError when the product calls these things by another name: then adapt this file."""
+    """Raises when the product calls these things by other names: then adapt this file."""
     from campaigns import enrolling, lifecycle
 
-    lifecycle.SILENT_AFTER = max(_LEAST_SILENCE, lifecycle.SILENT_AFTER / settings.CHAOS_HASTE)
-    if settings.CHAOS_HASTE > 1:
-        enrolling.enrol_batch.__wrapped__.__kwdefaults__["size"] = _ENROLLED_AT_ONCE
+    if settings.CHAOS_HASTE == 1:
+        return
+    for name in _WAITS:
+        if hasattr(lifecycle, name):
+            setattr(lifecycle, name, getattr(lifecycle, name) / settings.CHAOS_HASTE)
+    lifecycle.SILENT_AFTER = max(_LEAST_SILENCE, lifecycle.SILENT_AFTER)
+    enrolling.enrol_batch.__wrapped__.__kwdefaults__["size"] = _ENROLLED_AT_ONCE

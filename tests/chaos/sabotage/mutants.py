@@ -6,7 +6,7 @@ Measured on a bare loop, 5,000 recipients and 100 kills: 4,409, 99 and 95 people
 import os
 from typing import Any
 
-NAMES = ("send_then_mark", "lock_over_the_call", "retry_when_stale")
+SEND_THEN_MARK, LOCK_OVER_THE_CALL, RETRY_WHEN_STALE = NAMES = ("send_then_mark", "lock_over_the_call", "retry_when_stale")
 _CHOSEN = os.environ.get("CHAOS_MUTANT", "")
 
 _UNMARK = """
@@ -17,27 +17,39 @@ _RETRY = """
 UPDATE email_sends SET unknown_at = NULL, call_started_at = NULL, error = ''
  WHERE unknown_at IS NOT NULL AND sent_at IS NULL AND message_id = ''
 """
-_locked: set[int] = set()
 
 
-def before(statement: str, connection: Any) -> None:
-    """Lock over the call: the transaction that marks the call stays open until its outcome is stored."""
-    if _CHOSEN == "lock_over_the_call" and statement == "start" and not _locked:
-        connection.connection.execute("BEGIN")
+def before(statement: str, connection: Any, params: Any) -> None:
+    """Lock over the call: what has an outcome now needs its lock no more."""
+    if _CHOSEN == LOCK_OVER_THE_CALL and statement == "record":
+        _locks.change(connection, taken=set(), given_back=set(params["ids"]))
 
 
 def after(statement: str, connection: Any, cursor: Any, params: Any) -> None:
-    """What the wrong strategy does besides."""
-    if _CHOSEN == "send_then_mark" and statement == "start":
-        connection.connection.execute(_UNMARK, {"ids": list(params["ids"])})
-    elif _CHOSEN == "retry_when_stale" and statement == "sweep":
+    """What the wrong strategy does besides: nothing says in time that the call has started."""
+    if _CHOSEN == RETRY_WHEN_STALE and statement == "sweep":
         connection.connection.execute(_RETRY)
-    elif _CHOSEN == "lock_over_the_call" and statement == "start":
-        _locked.update(_returned(cursor))
-    elif _CHOSEN == "lock_over_the_call" and statement == "record" and _locked:
-        _locked.difference_update(params["ids"])
-        if not _locked:
-            connection.connection.execute("COMMIT")
+    if _CHOSEN in {SEND_THEN_MARK, LOCK_OVER_THE_CALL} and statement == "start":
+        connection.connection.execute(_UNMARK, {"ids": list(params["ids"])})
+    if _CHOSEN == LOCK_OVER_THE_CALL and statement == "start":
+        _locks.change(connection, taken=_returned(cursor), given_back=set())
+
+
+class _Locks:
+    """Row locks that last as long as the calls, in a session of their own; they end with the process."""
+
+    def __init__(self) -> None:
+        self._session: Any = None
+        self._held: set[int] = set()
+
+    def change(self, connection: Any, *, taken: set[int], given_back: set[int]) -> None:
+        if self._session is None:
+            self._session = connection.get_new_connection(connection.get_connection_params())
+            self._session.autocommit = False
+        self._held = (self._held | taken) - given_back
+        self._session.rollback()
+        if self._held:
+            self._session.execute("SELECT FROM email_sends WHERE id = ANY(%s) FOR UPDATE", [list(self._held)])
 
 
 def _returned(cursor: Any) -> set[int]:
@@ -45,3 +57,6 @@ def _returned(cursor: Any) -> set[int]:
     rows = cursor.cursor.fetchall()
     cursor.cursor.scroll(0, mode="absolute")
     return {row[0] for row in rows}
+
+
+_locks = _Locks()

@@ -4,6 +4,7 @@ So they hold whatever the functions are called. Each has three points: `.before`
 its transaction is open) and `.committed`.
 """
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ _WORDS = {
     "finish": re.compile(r'UPDATE "email_campaigns" SET (?=.*"status" = %s)(?=.*"finished_at" = %s)'),
 }
 
+_LEASES = {"lease", "call_lease"}
+
 
 def install() -> None:
     connection_created.connect(_watch, weak=False)
@@ -30,6 +33,8 @@ def install() -> None:
 def _watch(connection: Any, **_kwargs: Any) -> None:
     if _around not in connection.execute_wrappers:
         connection.execute_wrappers.append(_around)
+    # So that the harness can tell when PostgreSQL has missed a process that was killed.
+    connection.connection.execute("SELECT set_config('application_name', %s, false)", [f"pid {os.getpid()}"])
 
 
 def which(sql: str, params: Any) -> str:
@@ -52,7 +57,7 @@ def _around(execute: Callable[..., Any], sql: str, params: Any, many: bool, cont
             connection.connection.execute("BEGIN")
         execute(sql, params, many, context)
         arms.die(wish)
-    mutants.before(name, connection)
+    mutants.before(name, connection, params)
     result = execute(sql, params, many, context)
     mutants.after(name, connection, context["cursor"], params)
     _after_commit(connection, name)
@@ -68,6 +73,6 @@ def _after_commit(connection: Any, name: str) -> None:
 
 def _hastened(params: Any) -> Any:
     """The same parameters with shorter leases."""
-    if isinstance(params, dict) and "lease" in params:
-        return params | {"lease": params["lease"] / settings.CHAOS_HASTE}
-    return params
+    if not isinstance(params, dict):
+        return params
+    return params | {name: params[name] / settings.CHAOS_HASTE for name in _LEASES & params.keys()}
