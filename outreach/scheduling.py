@@ -20,7 +20,7 @@ class Scheduler(beat.Scheduler):
 
     def _forget_the_future(self) -> None:
         now = self.app.now()
-        ahead = [entry for entry in self.schedule.values() if entry.last_run_at > now]
+        ahead = [entry for entry in self.schedule.values() if entry.last_run_at and entry.last_run_at > now]
         for entry in ahead:
             entry.last_run_at = now
         if ahead:

@@ -13,7 +13,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos import ledger, oracles, site as sites
+from tests.chaos import ledger, oracles
+from tests.chaos import site as sites
 from tests.chaos.campaigns import Campaign, Watcher
 from tests.chaos.judging import evidence
 from tests.chaos.sabotage_points import POINTS

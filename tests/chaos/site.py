@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s" * 40
 _RESTART_AFTER = 0.2  # seconds
 _TURN = 0.03
+# All that a person's environment may say here.
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
 class Postgres(local.EmbeddedPostgres):
@@ -155,8 +157,7 @@ class Site:
         self.listener.close()
 
     def _environment(self, mutant):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "PYTEST", "COV_", "COVERAGE"))}
-        return clean | {
+        return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
             "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
             "ENV_FILE": os.devnull,
             "PYTHONPATH": str(ROOT),
@@ -220,7 +221,7 @@ class Site:
 
     def rows(self, sql, *params):
         with closing(psycopg.connect(**_address(self.env["DATABASE_URL"]), autocommit=True, connect_timeout=5)) as session:
-            cursor = session.execute(sql, params)
+            cursor = session.execute(sql, params or None)
             return cursor.fetchall() if cursor.description else []
 
     def env_broker(self):
@@ -251,14 +252,14 @@ class Site:
     def note_flying(self):
         """Remember whose call is under way: only these may end unknown because of what was just killed."""
         sql = "SELECT id FROM email_sends WHERE call_started_at IS NOT NULL AND lease_until IS NOT NULL"
-        with suppress(psycopg.Error):
+        with suppress(psycopg.OperationalError):
             # What a dead process had asked for a moment ago may still be committed.
             self.until(lambda: not self._sessions_of_the_dead(), 30, "PostgreSQL misses the dead")
             self.flying.update(id_ for (id_,) in self.rows(sql))
 
     def _sessions_of_the_dead(self):
-        sql = "SELECT DISTINCT substr(application_name, 5)::int FROM pg_stat_activity WHERE application_name LIKE 'pid %'"
-        return [pid for (pid,) in self.rows(sql) if not _lives(pid)]
+        names = self.rows("SELECT DISTINCT application_name FROM pg_stat_activity WHERE application_name LIKE 'pid %'")
+        return [name for (name,) in names if not _lives(int(name.removeprefix("pid ")))]
 
     def kill_group(self, name):
         self.programs[name].signal_group(signal.SIGKILL)
@@ -291,8 +292,10 @@ class Site:
             self.postgres.start()
 
     def terminate_backends(self):
-        with self.database_away(), suppress(psycopg.Error):
-            self.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL")
+        with self.database_away(), suppress(psycopg.OperationalError):
+            self.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+            )
 
 
 def request(port, method, path, data=None, *, content_type="application/json", timeout=30.0):

@@ -10,7 +10,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 
-from tests.chaos import ledger, site as sites
+from tests.chaos import ledger
+from tests.chaos import site as sites
 
 
 class Fake:

@@ -38,8 +38,8 @@ def _trap_request() -> None:
             arms.die(wish)
         return getresponse(self)
 
-    http.client.HTTPConnection.send = send_half
-    http.client.HTTPConnection.getresponse = getresponse_never
+    http.client.HTTPConnection.send = send_half  # type: ignore[method-assign]  # a trap
+    http.client.HTTPConnection.getresponse = getresponse_never  # type: ignore[method-assign]  # a trap
 
 
 def _trap_answer() -> None:
@@ -72,7 +72,7 @@ def _trap_publishing() -> None:
         arms.die_at("publish.after")
         return sent
 
-    Celery.send_task = send
+    Celery.send_task = send  # type: ignore[method-assign]  # a trap
 
 
 def _note(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
