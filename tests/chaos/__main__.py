@@ -8,10 +8,8 @@ import argparse
 import random
 import signal
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
 from tests.chaos import ledger, oracles
 from tests.chaos import site as sites
@@ -66,10 +64,6 @@ def say(line):
     print(line, flush=True)
 
 
-def site_of_its_own(**options):
-    return sites.running(Path(tempfile.mkdtemp(prefix="outreach-chaos-")) / "data", **options)
-
-
 def end_all(site, campaigns, tally):
     """Wait for the end of every campaign; how long the last of them took counts."""
     began = time.monotonic()
@@ -92,7 +86,7 @@ def run_kills(tally, *, kills, seed, seeds):
     """Random kills, a site of its own for every seed."""
     for number in range(seed, seed + seeds):
         rng = random.Random(number)
-        with site_of_its_own() as site:
+        with sites.running() as site:
             campaigns = []
             with Watcher(site, campaigns, every=1.0) as watcher:
                 for _ in range(kills // seeds):
@@ -107,7 +101,7 @@ def run_kills(tally, *, kills, seed, seeds):
 
 def run_points(tally, *, rounds):
     """Every named point, again and again, of one process or of the whole group."""
-    with site_of_its_own() as site:
+    with sites.running() as site:
         campaigns = []
         with Watcher(site, campaigns, every=1.0) as watcher:
             for number in range(rounds):
@@ -122,7 +116,7 @@ def run_points(tally, *, rounds):
 
 def run_outages(tally, *, freeze, rng):
     """One outage after the other, each with kills around it."""
-    with site_of_its_own(workers=3) as site:
+    with sites.running(workers=3) as site:
         outages = {
             "PostgreSQL, fast": lambda: site.restart_postgres(signal.SIGINT),
             "PostgreSQL, immediate": lambda: site.restart_postgres(signal.SIGQUIT),
@@ -184,7 +178,7 @@ def step_clock(site):
 
 def run_pace(tally, *, seconds, rate=5):
     """The product as it is, four workers: the mean within 1 %, no sliding second above the rate plus one."""
-    with site_of_its_own(rate=rate, haste=1, workers=4) as site:
+    with sites.running(rate=rate, haste=1, workers=4) as site:
         campaign = Campaign(site, int(seconds * rate))
         with Watcher(site, [campaign], every=1.0) as watcher:
             campaign.send()

@@ -8,12 +8,12 @@ from tests.chaos import site as sites
 
 
 @pytest.fixture(scope="module")
-def start_site(tmp_path_factory):
+def start_site():
     """Start a site; stopped when the module is done."""
     contexts = []
 
     def start(**options):
-        contexts.append(sites.running(tmp_path_factory.mktemp("chaos") / "data", **options))
+        contexts.append(sites.running(**options))
         return contexts[-1].__enter__()
 
     yield start

@@ -8,10 +8,12 @@ import http.client
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -28,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s" * 40
 _RESTART_AFTER = 0.2  # seconds
 _TURN = 0.03
+# What a killed run leaves behind, the next run of the tests sweeps away by this name.
+_TEMPORARY = "outreach-tests-"
 # All that a person's environment may say here.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
@@ -313,9 +317,12 @@ def request(port, method, path, data=None, *, content_type="application/json", t
 
 
 @contextmanager
-def running(directory: Path, *, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -> Iterator[Site]:
-    """A site of its own in `directory`, for as long as the block lasts; for the main thread only."""
+def running(*, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -> Iterator[Site]:
+    """A site of its own, for as long as the block lasts; for the main thread only."""
+    # Not in pytest's directory: every pytest that starts closes that one to PostgreSQL's user again.
+    directory = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
         place = stack.enter_context(places.claim(directory, say=lambda _line: None))
         site = Site(place, rate=rate, haste=haste, workers=workers, concurrency=concurrency, mutant=mutant, env=dict(env))
         stack.callback(site.stop)
