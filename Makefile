@@ -6,13 +6,16 @@ PIP_INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check --require
 # Mails per second of the demo; the product's default is 5.
 RATE ?= 20
 PORT ?= 8000
+# What `make chaos` does: how many kill -9, and how long it measures the exact pace.
+KILLS ?= 1000
+PACE_SECONDS ?= 600
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
 # What no check or test may read from a person's shell or .env.
 CLEAN = env -u DATABASE_URL -u REDIS_URL ENV_FILE=/dev/null
 CLEAN_DEMO = env -u DATABASE_URL -u REDIS_URL -u EMAIL_MODE -u ENV ENV_FILE=/dev/null
 WITH_PORT = $(if $(filter-out 8000,$(PORT)),--port $(PORT))
 
-.PHONY: help setup demo run test check fix bench lock
+.PHONY: help setup demo run test chaos check fix bench lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,9 @@ run: $(VENV)/.local ## everything with your own data, kept in .local
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
 	$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
+
+chaos: $(VENV)/.dev ## kills, outages and the exact pace, for an hour (KILLS=1000, PACE_SECONDS=600)
+	@$(CLEAN_DEMO) DJANGO_SETTINGS_MODULE=outreach.settings $(PY) -m tests.chaos --kills $(KILLS) --seconds $(PACE_SECONDS)
 
 check: $(VENV)/.dev ## format, lint, types, floors, migrations, API schema, deployment checks
 	$(VENV)/bin/ruff format --check .

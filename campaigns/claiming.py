@@ -86,12 +86,13 @@ UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
  WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
 """
 
+# A lease that ends minutes from now was given by a clock that has been set back since.
 # The lease is left alone when the call starts, so that the update stays on its page: a started call has
 # `call_lease` seconds from its start, and all that are leased are few.
 _RECLAIM = """
 WITH expired AS (
     SELECT id FROM email_sends
-     WHERE lease_until < clock_timestamp()
+     WHERE (lease_until < clock_timestamp() OR lease_until > clock_timestamp() + interval '10 minutes')
        AND (call_started_at IS NULL OR call_started_at < clock_timestamp() - %(call_lease)s * interval '1 second')
      ORDER BY id FOR UPDATE SKIP LOCKED
 )

@@ -34,7 +34,8 @@ def wake_resting(campaign_id: int, *, loops: int, now: datetime) -> int:
     CampaignLane.objects.bulk_create(
         [CampaignLane(campaign_id=campaign_id, number=number) for number in missing], ignore_conflicts=True
     )
-    resting = lanes.filter(Q(seen_at=None) | Q(seen_at__lt=now - _SILENT_AFTER))
+    silent = Q(seen_at__lt=now - _SILENT_AFTER) | Q(seen_at__gt=now + _SILENT_AFTER)  # the latter: a clock was set back
+    resting = lanes.filter(Q(seen_at=None) | silent)
     return sum(_wake(lane, now) for lane in resting)
 
 

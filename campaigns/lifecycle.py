@@ -183,6 +183,8 @@ def wake_silent_campaigns(*, now: datetime) -> int:
 def _wake_if_quiet(campaigns: QuerySet[Campaign], *, now: datetime) -> int:
     sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
     quiet = Q(loop_seen_at=None) | Q(loop_seen_at__lt=now - SILENT_AFTER - sending * _TURN_OF_ANOTHER)
+    # Seen in the future: by a clock that has been set back since.
+    quiet |= Q(loop_seen_at__gt=now + SILENT_AFTER)
     silent = campaigns.filter(quiet, status=CampaignStatus.SENDING)
     woken = 0
     for campaign_id, generation in silent.values_list("pk", "generation"):
@@ -207,11 +209,11 @@ def continue_campaign(campaign: Campaign, *, now: datetime) -> None:
 
 def _loop_lives(campaign: Campaign, now: datetime) -> bool:
     seen = campaign.loop_seen_at
-    return campaign.status == CampaignStatus.SENDING and seen is not None and now - seen < SILENT_AFTER
+    return campaign.status == CampaignStatus.SENDING and seen is not None and abs(now - seen) < SILENT_AFTER
 
 
 def _just_woken(campaign: Campaign, now: datetime) -> bool:
-    return campaign.woken_at is not None and now - campaign.woken_at < _JUST_WOKEN
+    return campaign.woken_at is not None and abs(now - campaign.woken_at) < _JUST_WOKEN
 
 
 def _move(campaign: Campaign, status: CampaignStatus, **stamps: Any) -> None:

@@ -21,10 +21,12 @@ _LOWEST_SHARE = 0.01
 # A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
 _SECONDS_TO_FULL = 600.0
 
+# Nobody reserves minutes ahead: a slot that far away was left by a clock that has been set back since.
 _RESERVE = """
 INSERT INTO send_pace AS pace (id, next_slot_at) VALUES (1, clock_timestamp() + %(length)s * interval '1 second')
 ON CONFLICT (id) DO UPDATE
-   SET next_slot_at = CASE WHEN pace.next_slot_at >= clock_timestamp() - %(grace)s * interval '1 second'
+   SET next_slot_at = CASE WHEN pace.next_slot_at BETWEEN clock_timestamp() - %(grace)s * interval '1 second'
+                                                      AND clock_timestamp() + interval '5 minutes'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
 RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken

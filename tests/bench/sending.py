@@ -31,9 +31,8 @@ def bench(single=4000, bulk=60_000, people=1_000_000):
                 sent, seconds, cpu, database, memory = pipeline(mails, processes=processes, rate=100_000.0, **environment)
                 print_line(f"pipeline by {name}, {processes} worker(s)", sent, seconds, cpu)
                 sink_cpu = sum(sink_process.cpu_times()[:2]) - before
-                print(
-                    f"   database {database / sent * 1e6:.0f} µs, sink {sink_cpu / sent * 1e6:.0f} µs a mail; {memory // 1024} MB a worker"
-                )
+                database, sink_cpu = (seconds / sent * 1e6 for seconds in (database, sink_cpu))
+                print(f"   a mail: database {database:.0f} µs, sink {sink_cpu:.0f} µs; a worker: {memory // 1024} MB")
                 print(f"   speed as a share of the bare calls: {sent / seconds / floor_speed:.2f}")
                 print(f"   workers' CPU as a multiple of bare calls and rendering: {cpu / sent / floor_cpu:.2f}")
     chunks_of_a_long_campaign(people)

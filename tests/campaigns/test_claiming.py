@@ -160,6 +160,13 @@ def test_a_lease_that_ends_after_the_call_started_is_unknown_and_never_claimed_a
     assert claim(campaign)[0] == []
 
 
+def test_a_lease_given_by_a_clock_that_was_set_back_ends():
+    campaign = CampaignFactory(sending=True, waiting=1)
+    claim(campaign, lease=3600.0)
+
+    assert reclaim() == {"queued": 1}
+
+
 def test_a_call_that_may_still_be_answered_is_not_unknown_yet():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, ledger = claim(campaign)

@@ -123,6 +123,16 @@ def test_a_loop_that_gave_a_sign_of_life_is_left_alone(now, published):
     assert lifecycle.wake_silent_campaigns(now=now) == 0
 
 
+def test_a_sign_of_life_from_the_future_is_none_at_all(now, published):
+    # A worker's clock was an hour ahead, and has been set back.
+    campaign = CampaignFactory(sending=True, loop_seen_at=now + timedelta(hours=1))
+
+    assert lifecycle.wake_silent_campaigns(now=now) == 1
+
+    campaign.refresh_from_db()
+    assert campaign.loop_seen_at == now
+
+
 def test_a_loop_that_rests_is_woken_at_the_next_sweep(now, published):
     campaign = CampaignFactory(sending=True)
     lifecycle.rest(campaign.pk, campaign.generation)

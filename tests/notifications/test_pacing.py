@@ -55,6 +55,13 @@ def test_a_late_caller_does_not_catch_up():
     assert pacing.reserve(1, rate=5, late=True).wait > -0.05
 
 
+def test_slots_left_in_the_future_by_a_clock_that_was_set_back_hold_nobody():
+    pacing.reserve(1, rate=5)
+    SendPace.objects.update(next_slot_at=timezone.now() + timedelta(hours=1))
+
+    assert pacing.reserve(1, rate=5).wait < 1
+
+
 def test_time_that_passed_unused_is_not_saved_up():
     pacing.reserve(1, rate=5)
     SendPace.objects.update(next_slot_at="2020-01-01T00:00:00Z")

@@ -191,7 +191,7 @@ def _transactional_worker() -> list[str]:
 
 def _beat() -> list[str]:
     # The schedule lives in settings: there is nothing to remember in a file.
-    return [*_CELERY, "beat", "--scheduler", "celery.beat.Scheduler", "--loglevel", "INFO"]
+    return [*_CELERY, "beat", "--scheduler", "outreach.scheduling.Scheduler", "--loglevel", "INFO"]
 
 
 def _finish(program: Program, pause: Callable[[float], None]) -> None:

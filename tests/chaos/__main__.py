@@ -1,0 +1,217 @@
+"""`make chaos`: the long run. Kills by the hundred over several seeds, every named point, every outage, the exact pace.
+
+`python -m tests.chaos kills|points|outages|pace` runs one part; without a word all of them. Prints what was
+done, what the oracles found, and ends with 1 when one of them found anything.
+"""
+
+import argparse
+import random
+import signal
+import sys
+import time
+from collections import Counter
+
+from tests.chaos import ledger, oracles
+from tests.chaos import site as sites
+from tests.chaos.campaigns import Campaign, Watcher
+from tests.chaos.judging import evidence
+from tests.chaos.sabotage_points import POINTS
+from tests.chaos.scenarios import (
+    flush_redis,
+    frozen,
+    kill_at,
+    kill_somebody,
+    kill_while_mail_flows,
+    redis_away,
+    replay_tasks,
+    wait_for_mail,
+)
+
+_AT_ONCE = 4
+
+
+class Tally:
+    """What all runs together came to."""
+
+    def __init__(self):
+        self.numbers = Counter()
+        self.broken = Counter()
+        self.slowest_end = 0.0
+        self.began = time.monotonic()
+
+    def add(self, campaign, watcher, **limits):
+        seen = evidence(campaign, watcher, **limits)
+        statuses = Counter(row.status for row in seen.rows)
+        self.numbers.update({"campaigns": 1, "recipients": len(seen.rows), "accepted": sum(e.accepted for e in seen.entries)})
+        self.numbers.update({name: statuses[name] for name in ("unknown", "failed", "skipped")})
+        for name, wrong in oracles.broken(seen).items():
+            self.broken[name] += len(wrong)
+            say(f"  {name}: {wrong[:5]}")
+
+    def report(self):
+        say("\noracle                   violations")
+        for oracle in oracles.ALL:
+            say(f"{oracle.__name__:24} {self.broken[oracle.__name__]:10}")
+        say("")
+        for name, number in self.numbers.items():
+            say(f"{name:24} {number:10}")
+        say(f"{'slowest end, s':24} {self.slowest_end:10.1f}")
+        say(f"{'minutes':24} {(time.monotonic() - self.began) / 60:10.1f}")
+        return 1 if self.broken else 0
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def end_all(site, campaigns, tally):
+    """Wait for the end of every campaign; how long the last of them took counts."""
+    began = time.monotonic()
+    for campaign in campaigns:
+        campaign.finish(180)
+    tally.slowest_end = max(tally.slowest_end, time.monotonic() - began)
+    tally.numbers["kills"] += site.kills
+    site.kills = 0
+
+
+def keep_sending(site, campaigns, *, people):
+    """Have some campaigns under way at any time."""
+    while sum(not campaign.is_done() for campaign in campaigns[-2 * _AT_ONCE :]) < _AT_ONCE:
+        fresh = Campaign(site, people)
+        site.until(lambda fresh=fresh: fresh.send()[0] == 202, 60, "the campaign is taken")
+        campaigns.append(fresh)
+
+
+def run_kills(tally, *, kills, seed, seeds):
+    """Random kills, a site of its own for every seed."""
+    for number in range(seed, seed + seeds):
+        rng = random.Random(number)
+        with sites.running() as site:
+            campaigns = []
+            with Watcher(site, campaigns, every=1.0) as watcher:
+                for _ in range(kills // seeds):
+                    site.until(lambda: site.call("GET", "/healthz", timeout=1)[0] == 200, 60, "web answers")
+                    keep_sending(site, campaigns, people=400)
+                    kill_while_mail_flows(site, rng, kills=1, is_over=lambda: False, longest_pause=0.5)
+                say(f"seed {number}: {site.kills} kills in {len(campaigns)} campaigns")
+                end_all(site, campaigns, tally)
+            for campaign in campaigns:
+                tally.add(campaign, watcher)
+
+
+def run_points(tally, *, rounds):
+    """Every named point, again and again, of one process or of the whole group."""
+    with sites.running() as site:
+        campaigns = []
+        with Watcher(site, campaigns, every=1.0) as watcher:
+            for number in range(rounds):
+                for point in POINTS:
+                    keep_sending(site, campaigns, people=150)
+                    kill_at(site, point, scope="group" if number % 4 == 3 else "process", seconds=120)
+            say(f"points: {site.kills} kills at {len(POINTS)} points")
+            end_all(site, campaigns, tally)
+        for campaign in campaigns:
+            tally.add(campaign, watcher)
+
+
+def run_outages(tally, *, freeze, rng):
+    """One outage after the other, each with kills around it."""
+    with sites.running(workers=3) as site:
+        outages = {
+            "PostgreSQL, fast": lambda: site.restart_postgres(signal.SIGINT),
+            "PostgreSQL, immediate": lambda: site.restart_postgres(signal.SIGQUIT),
+            "all sessions cut off": lambda: [(site.terminate_backends(), site.pass_time(2)) for _ in range(10)],
+            "Redis killed": lambda: away(site, redis_away(site), 10),
+            "Redis flushed": lambda: flush_redis(site, times=6, every=5),
+            "Redis frozen": lambda: away(site, frozen(site.redis.pid), freeze),
+            "a hundred copies": lambda: copies(site),
+            "three beats": lambda: more_beats(site),
+            "a worker frozen": lambda: freeze_worker(site),
+            "the clock steps": lambda: step_clock(site),
+        }
+        for name, outage in outages.items():
+            campaigns = []
+            with Watcher(site, campaigns, every=0.5) as watcher:
+                keep_sending(site, campaigns, people=600)
+                wait_for_mail(site)
+                began = time.monotonic()
+                outage()
+                kill_somebody(site, rng)
+                end_all(site, campaigns, tally)
+                say(f"{name}: over after {time.monotonic() - began:.0f} s")
+            for campaign in campaigns:
+                tally.add(campaign, watcher)
+
+
+def away(site, outage, seconds):
+    with outage:
+        site.pass_time(seconds)
+
+
+def copies(site):
+    site.wish("copies", 100)
+    site.pass_time(3)
+    site.unwish("copies")
+    replay_tasks(site, times=3)
+
+
+def more_beats(site):
+    for name in ("beat2", "beat3"):
+        if name not in site.programs:
+            site.add(name, site.programs["beat1"].command)
+    site.pass_time(10)
+
+
+def freeze_worker(site):
+    site.programs["worker1"].signal_group(signal.SIGSTOP)
+    site.pass_time(0.5)
+    site.note_flying()
+    site.pass_time(80 / site.haste + 5)
+    site.programs["worker1"].signal_group(signal.SIGCONT)
+
+
+def step_clock(site):
+    for wrong_by in (3600, -3600, 0):
+        site.wish("clock", wrong_by)
+        site.pass_time(5)
+
+
+def run_pace(tally, *, seconds, rate=5):
+    """The product as it is, four workers: the mean within 1 %, no sliding second above the rate plus one."""
+    with sites.running(rate=rate, haste=1, workers=4) as site:
+        campaign = Campaign(site, int(seconds * rate))
+        with Watcher(site, [campaign], every=1.0) as watcher:
+            campaign.send()
+            campaign.finish(seconds * 1.2 + 120)
+        tally.add(campaign, watcher, most_a_second=rate + 1)
+        entries = evidence(campaign).entries
+        mean, busiest = ledger.mean_rate(entries), ledger.busiest_second(entries)
+        say(f"pace: {len(entries)} mails, {mean:.4f}/s on average, {busiest} in the busiest sliding second")
+        if abs(mean - rate) > rate * 0.01:
+            tally.broken["pace_is_kept"] += 1
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=("kills", "points", "outages", "pace"))
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5, help="of all named points")
+    parser.add_argument("--freeze", type=float, default=60, help="seconds that Redis is frozen")
+    parser.add_argument("--seconds", type=float, default=600, help="of the exact pace")
+    asked = parser.parse_args()
+    tally = Tally()
+    if asked.part in {None, "kills"}:
+        run_kills(tally, kills=asked.kills, seed=asked.seed, seeds=min(asked.seeds, asked.kills))
+    if asked.part in {None, "points"}:
+        run_points(tally, rounds=asked.rounds)
+    if asked.part in {None, "outages"}:
+        run_outages(tally, freeze=asked.freeze, rng=random.Random(asked.seed))
+    if asked.part in {None, "pace"}:
+        run_pace(tally, seconds=asked.seconds)
+    sys.exit(tally.report())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Campaigns of a run: who is in them, and somebody who looks at their account all the time."""
+
+import threading
+import time
+from collections import Counter
+from itertools import count
+
+LEDGER = ("waiting", "in_flight", "sent", "failed", "unknown", "skipped")
+_numbers = count(1)
+_WORDS = {
+    "name": "Chaos",
+    "subject": "Hello {{ first_name }}",
+    "body_html": "<p>Hello {{ first_name }}</p>",
+    "from_email": "hello@example.com",
+}
+
+
+class Campaign:
+    """One campaign to new people of its own; `nos` says when each address that said no was answered."""
+
+    def __init__(self, site, people):
+        self.site = site
+        self.group = f"group{next(_numbers)}"
+        self.people = [f"{self.group}.{n}@example.com" for n in range(people)]
+        self.nos: dict[str, float] = {}
+        self.began = time.time()
+        rows = "".join(f"{email},Person,{self.group}\n" for email in self.people)
+        imported = self._insist("POST", "/api/prospects/import", f"email,first_name,tags\n{rows}".encode(), "text/csv")
+        assert imported["created"] == people, imported
+        self.id = self._insist("POST", "/api/campaigns", _WORDS | {"audience": {"include_tags": [self.group]}})["id"]
+
+    def _insist(self, method, path, body, content_type="application/json"):
+        status, answer = self.site.call(method, path, body, content_type=content_type)
+        assert 200 <= status < 300, (status, answer)
+        return answer
+
+    def send(self):
+        """Start it; returns the status of the answer and the seconds that it took."""
+        began = time.monotonic()
+        status, _ = self.site.call("POST", "/api/campaigns/send", {"campaignId": self.id})
+        return status, time.monotonic() - began
+
+    def look(self):
+        """The campaign and its stats; nothing when the API cannot tell now."""
+        # Whoever waits here starts nothing again meanwhile, perhaps not even the web process that is asked.
+        status, body = self.site.call("GET", f"/api/campaigns/{self.id}", timeout=1.0)
+        return (body["campaign"], body["stats"]) if status == 200 else ({}, {})
+
+    def sent(self):
+        return self.look()[1].get("sent", 0)
+
+    def is_done(self):
+        return self.look()[0].get("status") == "sent"
+
+    def finish(self, seconds=120):
+        """Wait until it says that it is sent."""
+        self.site.until(self.is_done, seconds, f"campaign {self.id} is sent; now {self.look()}")
+
+    def unsubscribe(self, email):
+        """One click; from the answer on nothing may be started for this address."""
+        rows = self.site.rows("SELECT unsubscribe_token FROM prospects WHERE email = %s", email)
+        path, form = f"/api/unsubscribe?token={rows[0][0]}", "application/x-www-form-urlencoded"
+        status, _ = self.site.call("POST", path, b"List-Unsubscribe=One-Click", content_type=form)
+        if status == 200:
+            self.nos[email] = time.time()
+
+    def statuses(self):
+        sql = "SELECT status, count(*) FROM email_sends WHERE campaign_id = %s GROUP BY 1"
+        return Counter(dict(self.site.rows(sql, self.id)))
+
+
+class Watcher:
+    """Reads the account of every campaign through the API, again and again, from a thread of its own."""
+
+    def __init__(self, site, campaigns, *, every=0.2):
+        self.site, self.campaigns, self.every = site, campaigns, every
+        self.samples = 0
+        self.unbalanced: list[dict] = []
+        self.failures: list[tuple[float, float, int]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(60)
+
+    def _watch(self):
+        while not self._stop.wait(self.every):
+            for campaign in self.campaigns:
+                began = time.time()
+                status, body = self.site.call("GET", f"/api/campaigns/{campaign.id}")
+                if status == 200:
+                    self._check(body["stats"])
+                elif status >= 500:
+                    self.failures.append((began, time.time(), status))
+
+    def _check(self, stats):
+        self.samples += 1
+        if stats["planned"] != sum(stats[name] for name in LEDGER):
+            self.unbalanced.append(stats)

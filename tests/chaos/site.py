@@ -1,0 +1,364 @@
+"""The real thing under attack: PostgreSQL, Redis, gunicorn, Celery workers and beat, as the Procfile starts them.
+
+Every program is in a process group of its own and is started again when it ends, as any process manager
+would. Only the main thread may start them (`outreach.processes`), so whoever waits calls `pass_time` or `until`.
+"""
+
+import http.client
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import psycopg
+from redis import Redis
+
+from outreach import connections, local, places, processes
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = "s" * 40
+_RESTART_AFTER = 0.2  # seconds
+_TURN = 0.03
+# What a killed run leaves behind, the next run of the tests sweeps away by this name.
+_TEMPORARY = "outreach-tests-"
+# All that a person's environment may say here.
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+
+
+class Postgres(local.EmbeddedPostgres):
+    """Durable against everything but a power cut: commits reach the system before they are answered."""
+
+    def _command(self):
+        return [*super()._command(), "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "jit=off"]
+
+
+@dataclass
+class Program:
+    """One process group of the site, and what became of it."""
+
+    name: str
+    command: list[str]
+    env: Mapping[str, str]
+    log: Path
+    pass_fds: tuple[int, ...] = ()
+    wanted: bool = True
+    process: subprocess.Popen | None = None
+    ended_at: float = 0.0
+    accidents: list[str] = field(default_factory=list)
+
+    def start(self):
+        with self.log.open("ab") as output:
+            self.process = processes.start(
+                self.command,
+                death_signal=signal.SIGKILL,
+                own_session=True,
+                output=output,
+                env=self.env,
+                cwd=ROOT,
+                pass_fds=self.pass_fds,
+            )
+        self.ended_at = 0.0
+
+    def tend(self):
+        """Start it again a moment after it ended; an end that nobody caused is noted."""
+        code = self.process.poll() if self.process else 0
+        if code is None or not self.wanted:
+            return
+        if not self.ended_at:
+            self.ended_at = time.monotonic()
+            if code not in (0, -signal.SIGKILL, -signal.SIGTERM):
+                self.accidents.append(f"{self.name} ended with {code}")
+        elif time.monotonic() - self.ended_at > _RESTART_AFTER:
+            self.start()
+
+    @property
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def children(self):
+        """The pids of its pool: what the program itself started."""
+        with suppress(psutil.Error):
+            return [child.pid for child in psutil.Process(self.process.pid).children()]
+        return []
+
+    def signal_group(self, number):
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def signal(self, number):
+        if self.alive:
+            self.process.send_signal(number)
+
+    def end(self):
+        self.wanted = False
+        if self.process:
+            self.signal_group(signal.SIGKILL)
+            self.process.wait()
+
+
+class Site:
+    """A running site; `flying` gathers the rows whose call was under way when something was killed."""
+
+    def __init__(self, place, *, rate, haste, workers, concurrency, mutant, env):
+        self.place, self.rate, self.haste, self.concurrency = place, rate, haste, concurrency
+        self.wishes = place.data_dir / "wishes"
+        self.wishes.mkdir(exist_ok=True)
+        self.ledger = place.data_dir / "ledger.tsv"
+        self.logs = place.data_dir / "log"
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self.postgres, self.redis = Postgres(place, durable=True), local.EmbeddedRedis(place, durable=True)
+        self.programs: dict[str, Program] = {}
+        self.flying: set[int] = set()
+        self.outages: list[tuple[float, float]] = []
+        self.kills = 0
+        self.listener = _listen()
+        self.port, self.ses_port = self.listener.getsockname()[1], _free_port()
+        self.env = self._environment(mutant) | dict(env)
+        self._workers = workers
+
+    # --- starting ------------------------------------------------------------------------------
+
+    def start(self):
+        self.postgres.start()
+        self.redis.start()
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=self.env, check=True)
+        self.add("ses", [sys.executable, str(Path(__file__).with_name("fake_ses.py")), str(self.ledger), str(self.ses_port)])
+        web = _procfile("web")
+        self.add("web", [*web, "--bind", f"fd://{self.listener.fileno()}"], pass_fds=(self.listener.fileno(),))
+        for number in range(1, self._workers + 1):
+            self.add_worker(f"worker{number}")
+        self.add("beat1", _procfile("beat"))
+        self.until(lambda: self.call("GET", "/readyz")[0] == 200, 120, "the site is ready")
+
+    def add(self, name, command, *, pass_fds=()):
+        self.programs[name] = Program(name, command, self.env, self.logs / f"{name}.log", pass_fds)
+        self.programs[name].start()
+        return self.programs[name]
+
+    def add_worker(self, name):
+        options = ["--concurrency", str(self.concurrency), "-n", f"{name}@%h"]
+        return self.add(name, [*_procfile("worker"), *options])
+
+    def remove(self, name):
+        self.programs.pop(name).end()
+
+    def stop(self):
+        for program in self.programs.values():
+            program.end()
+        self.redis.stop(grace=5)
+        self.postgres.stop(grace=10)
+        self.listener.close()
+
+    def _environment(self, mutant):
+        return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
+            "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
+            "ENV_FILE": os.devnull,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+            "DATABASE_URL": connections.local_database_url(self.place.data_dir),
+            "REDIS_URL": connections.local_redis_url(self.place.data_dir),
+            "CHAOS_DIR": str(self.wishes),
+            "CHAOS_HASTE": str(self.haste),
+            "CHAOS_MUTANT": mutant,
+            "WEB_CONCURRENCY": "1",
+            "PROXY_SHARED_SECRET": SECRET,
+            "EMAIL_MODE": "ses",
+            "SES_REGION": "us-east-1",
+            "SES_FROM": "hello@example.com",
+            "SES_CONFIGURATION_SET": "outreach",
+            "SES_MAX_SEND_RATE": str(self.rate),
+            # Half a second's worth: leases are short here, and a chunk must not outlive them.
+            "CAMPAIGN_CHUNK_SIZE": str(max(5, self.rate // 2)),
+            "AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{self.ses_port}",
+            "AWS_ACCESS_KEY_ID": "made-up",
+            "AWS_SECRET_ACCESS_KEY": "made-up",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    # --- time ----------------------------------------------------------------------------------
+
+    def tend(self):
+        for program in list(self.programs.values()):
+            program.tend()
+
+    def pass_time(self, seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.tend()
+            time.sleep(_TURN)
+
+    def until(self, probe: Callable[[], object], seconds: float, what: str):
+        """Return what the probe found. Fails, with the last words of all, after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not (found := probe()):
+            self.tend()
+            time.sleep(_TURN)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds} s in vain: {what}\n{self.last_words()}")
+        return found
+
+    def last_words(self, lines=8):
+        logs = [log for log in sorted(self.logs.glob("*.log")) if log.stem != "web"]
+        texts = [f"--- {log.name}\n" + "\n".join(line[:300] for line in _tail(log, lines)) for log in logs]
+        return "\n".join(texts)
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def call(self, method, path, body=None, *, content_type="application/json", timeout=30.0):
+        """The status and the JSON of an answer; status 0 when there was none."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+        return request(self.port, method, path, data, content_type=content_type, timeout=timeout)
+
+    def rows(self, sql, *params):
+        with closing(psycopg.connect(**_address(self.env["DATABASE_URL"]), autocommit=True, connect_timeout=5)) as session:
+            cursor = session.execute(sql, params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def env_broker(self):
+        return connections.broker_url(self.env["REDIS_URL"])
+
+    def broker(self):
+        return Redis.from_url(self.env["REDIS_URL"], socket_timeout=5)
+
+    def faults(self, **wish):
+        """Tell the fake SES what goes wrong from now on; nothing when called without a word."""
+        status, _ = request(self.ses_port, "PUT", "/faults", json.dumps(wish).encode(), timeout=10)
+        assert status == 200
+
+    # --- harm ----------------------------------------------------------------------------------
+
+    def wish(self, name, text="process"):
+        """Set a trap, or a figure; see `sabotage.arms`."""
+        draft = self.wishes / f".new.{name}"
+        draft.write_text(str(text))
+        draft.rename(self.wishes / name)
+
+    def unwish(self, name):
+        (self.wishes / name).unlink(missing_ok=True)
+
+    def is_wished(self, name):
+        return (self.wishes / name).exists()
+
+    def note_flying(self):
+        """Remember whose call is under way: only these may end unknown because of what was just killed."""
+        sql = "SELECT id FROM email_sends WHERE call_started_at IS NOT NULL AND lease_until IS NOT NULL"
+        with suppress(psycopg.OperationalError):
+            # What a dead process had asked for a moment ago may still be committed.
+            self.until(lambda: not self._sessions_of_the_dead(), 30, "PostgreSQL misses the dead")
+            self.flying.update(id_ for (id_,) in self.rows(sql))
+
+    def _sessions_of_the_dead(self):
+        names = self.rows("SELECT DISTINCT application_name FROM pg_stat_activity WHERE application_name LIKE 'pid %'")
+        return [name for (name,) in names if not _lives(int(name.removeprefix("pid ")))]
+
+    def kill_group(self, name):
+        self.programs[name].signal_group(signal.SIGKILL)
+        self.killed()
+
+    def kill_pid(self, pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            self.killed()
+
+    def killed(self):
+        self.kills += 1
+        self.note_flying()
+
+    @contextmanager
+    def database_away(self):
+        """While this lasts, and a moment more, the API may answer 5xx."""
+        began = time.time()
+        self.note_flying()
+        try:
+            yield
+        finally:
+            self.note_flying()
+            self.outages.append((began - 1.0, time.time() + 2.0))
+
+    def restart_postgres(self, number):
+        with self.database_away():
+            os.kill(self.postgres.pid, number)
+            self.postgres._process.wait(60)
+            self.postgres.start()
+
+    def terminate_backends(self):
+        with self.database_away(), suppress(psycopg.OperationalError):
+            self.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL"
+            )
+
+
+def request(port, method, path, data=None, *, content_type="application/json", timeout=30.0):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    headers = {"X-Proxy-Secret": SECRET, "Content-Type": content_type, "Connection": "close"}
+    try:
+        connection.request(method, path, data, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text[:1] in b"{[" and text else {}
+    except (OSError, http.client.HTTPException, ValueError):
+        return 0, {}
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(*, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -> Iterator[Site]:
+    """A site of its own, for as long as the block lasts; for the main thread only."""
+    # Not in pytest's directory: every pytest that starts closes that one to PostgreSQL's user again.
+    directory = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        place = stack.enter_context(places.claim(directory, say=lambda _line: None))
+        site = Site(place, rate=rate, haste=haste, workers=workers, concurrency=concurrency, mutant=mutant, env=dict(env))
+        stack.callback(site.stop)
+        site.start()
+        yield site
+
+
+def _procfile(name):
+    """How production starts this kind of process."""
+    line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith(f"{name}:"))
+    return [sys.executable, "-m", *shlex.split(line.partition(":")[2])]
+
+
+def _lives(pid):
+    with suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _listen():
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1024)
+    return listener
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _address(url):
+    config = connections.database_settings(url)
+    return {"host": config["HOST"], "user": config["USER"], "dbname": config["NAME"]}
+
+
+def _tail(path, lines):
+    return path.read_text(errors="replace").splitlines()[-lines:]

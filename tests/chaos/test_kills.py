@@ -1,0 +1,71 @@
+"""kill -9: at random moments, and at every named point of a mail's way."""
+
+from tests.chaos.campaigns import Campaign, Watcher
+from tests.chaos.judging import assert_good
+from tests.chaos.sabotage_points import POINTS
+from tests.chaos.scenarios import kill_at, kill_while_mail_flows
+
+WHILE_ENROLLING = [point for point in POINTS if point.startswith("enrol.")]
+WHILE_FINISHING = [point for point in POINTS if point.startswith("finish.")]
+ON_THE_WAY = [point for point in POINTS if point not in {*WHILE_ENROLLING, *WHILE_FINISHING}]
+
+
+def finish_all(campaigns):
+    for campaign in campaigns:
+        campaign.finish()
+
+
+def test_kills_at_random_moments_mail_nobody_twice_and_lose_nobody(site, rng):
+    campaigns = [Campaign(site, 400) for _ in range(3)]
+    with Watcher(site, campaigns) as watcher:
+        assert [campaign.send()[0] for campaign in campaigns] == [202] * 3
+        before = site.kills
+        kill_while_mail_flows(site, rng, kills=12, is_over=lambda: all(campaign.is_done() for campaign in campaigns))
+        finish_all(campaigns)
+
+    for campaign in campaigns:
+        assert_good(campaign, watcher)
+    assert site.kills - before >= 5
+    assert watcher.samples > 20
+
+
+def test_a_kill_at_any_point_of_a_mails_way_is_harmless(site):
+    campaigns = []
+    with Watcher(site, campaigns) as watcher:
+        for point in ON_THE_WAY:
+            while sum(not campaign.is_done() for campaign in campaigns[-6:]) < 4:
+                campaigns.append(Campaign(site, 150))
+                assert campaigns[-1].send()[0] == 202
+            kill_at(site, point)
+        finish_all(campaigns)
+
+    for campaign in campaigns:
+        assert_good(campaign, watcher)
+
+
+def test_a_kill_while_people_are_enrolled_forgets_nobody(site):
+    campaigns = []
+    for point in WHILE_ENROLLING:
+        campaigns.append(Campaign(site, 250))
+        # The first batch is enrolled by the request itself: this kills the web process.
+        site.wish(point)
+        assert campaigns[-1].send()[0] == 0
+        # The next ones by a worker.
+        assert campaigns[-1].send()[0] == 202
+        kill_at(site, point)
+    finish_all(campaigns)
+
+    for campaign in campaigns:
+        assert_good(campaign)
+
+
+def test_a_kill_while_a_campaign_finishes_leaves_it_finished(site):
+    campaigns = []
+    for point in WHILE_FINISHING:
+        campaigns.append(Campaign(site, 20))
+        assert campaigns[-1].send()[0] == 202
+        kill_at(site, point)
+    finish_all(campaigns)
+
+    for campaign in campaigns:
+        assert_good(campaign)
