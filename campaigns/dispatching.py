@@ -178,7 +178,8 @@ class _Turn:
         if settings.CAMPAIGN_DAILY_LIMIT is not None:
             _one_at_a_time()
             limits.append(left_today(settings.CAMPAIGN_DAILY_LIMIT, now=self.clock()))
-        if (left := quota.left_for_outreach(sent_since=reporting.called_since)) is not None:
+        left = quota.left_for_outreach(rate=self.rate, now=self.clock(), sent_since=reporting.called_since)
+        if left is not None:
             limits.append(left)
         return limits
 

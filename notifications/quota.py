@@ -15,6 +15,8 @@ log = structlog.get_logger("notifications")
 
 # GetAccount is one of the calls that SES answers once a second: a minute is often enough.
 _FRESH = timedelta(seconds=60)
+# A minute more than what has passed, for clocks that differ and chunks under way.
+_SAFE = timedelta(seconds=60)
 
 
 def refresh(transport: Transport, *, now: datetime) -> None:
@@ -57,16 +59,33 @@ def usage(*, sent_since: Callable[[datetime], int]) -> Usage | None:
 
     `sent_since(moment)` counts our own mails after SES counted last.
     """
+    pace = _known()
+    return Usage(pace.sent + sent_since(pace.seen_at), pace.quota) if pace else None
+
+
+def left_for_outreach(*, rate: float, now: datetime, sent_since: Callable[[datetime], int]) -> int | None:
+    """How many campaign mails the account's rolling 24 hours still allow; None without a known limit.
+
+    A share of the quota (TRANSACTIONAL_SHARE) is kept for transactional mail. Our own mails since SES counted last are
+    counted only when so many may have left at `rate` (mails per second) that they matter.
+    """
+    pace = _known()
+    if pace is None:
+        return None
+    left = pace.quota * (1 - settings.TRANSACTIONAL_SHARE) - pace.sent
+    possible = rate * ((now - pace.seen_at) + _SAFE).total_seconds()
+    return max(0, int(left - (sent_since(pace.seen_at) if left < 2 * possible else possible)))
+
+
+@dataclass(frozen=True)
+class _Known:
+    quota: float
+    sent: float
+    seen_at: datetime
+
+
+def _known() -> _Known | None:
     pace = SendPace.objects.filter(pk=1).first()
     if settings.EMAIL_MODE != "ses" or pace is None or pace.account_quota is None or pace.account_seen_at is None:
         return None
-    return Usage((pace.account_sent or 0) + sent_since(pace.account_seen_at), pace.account_quota)
-
-
-def left_for_outreach(*, sent_since: Callable[[datetime], int]) -> int | None:
-    """How many campaign mails the account's rolling 24 hours still allow; None without a known limit.
-
-    A share of the quota (TRANSACTIONAL_SHARE) is kept for transactional mail.
-    """
-    known = usage(sent_since=sent_since)
-    return None if known is None else max(0, int(known.limit * (1 - settings.TRANSACTIONAL_SHARE) - known.used))
+    return _Known(pace.account_quota, pace.account_sent or 0, pace.account_seen_at)

@@ -225,7 +225,10 @@ def test_who_says_no_during_the_run_gets_nothing_from_the_next_second_on(api, se
             address = person.email
             NOES[n % len(NOES)](person)
             said[address] = time.monotonic()
-        transport.wait_for(5 * rate - len(said))
+        until = time.monotonic() + 60
+        while EmailSend.objects.filter(status__in=("queued", "sending")).exists():
+            assert time.monotonic() < until, "the campaign does not end"
+            time.sleep(0.05)
 
     assert not [to for at, to, _ in transport.calls if to in said and at > said[to] + A_SECOND]
     stats = reporting.stats(campaign.pk)

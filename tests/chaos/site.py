@@ -138,6 +138,7 @@ class Site:
         self.add("web", [*web, "--bind", f"fd://{self.listener.fileno()}"], pass_fds=(self.listener.fileno(),))
         for number in range(1, self._workers + 1):
             self.add_worker(f"worker{number}")
+        self.add("transactional", _procfile("transactional"))
         self.add("beat1", _procfile("beat"))
         self.until(lambda: self.call("GET", "/readyz")[0] == 200, 120, "the site is ready")
 
@@ -169,6 +170,7 @@ class Site:
             "PYTHONWARNINGS": "ignore",
             "DATABASE_URL": connections.local_database_url(self.place.data_dir),
             "REDIS_URL": connections.local_redis_url(self.place.data_dir),
+            "UNSUBSCRIBE_SPOOL": str(self.place.data_dir / "unsubscribes"),
             "CHAOS_DIR": str(self.wishes),
             "CHAOS_HASTE": str(self.haste),
             "CHAOS_MUTANT": mutant,

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -85,14 +87,18 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def start_site(tmp_path_factory):
+def start_site():
     """Start `up` with variables of your own; stopped when the module is done."""
-    sites = []
+    sites, directories = [], []
 
     def start(*options, **env):
-        sites.append(Site(tmp_path_factory.mktemp("site") / "data", *options, **env))
+        # Not in pytest's directory: every pytest that starts closes that one to PostgreSQL's user again.
+        directories.append(tempfile.mkdtemp(prefix="outreach-site-"))
+        sites.append(Site(Path(directories[-1]) / "data", *options, **env))
         return sites[-1]
 
     yield start
     for one in sites:
         one.stop()
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -40,7 +40,13 @@ def check_that_order_cannot_matter(stories_told, *, examples, phases=tuple(Phase
     """Any choice of stories, each in any shape: told in any order, repeated, and cut into any batches."""
     told = [(story, shape) for story in stories_told for shape in shapes(story)]
 
-    @settings(max_examples=examples, deadline=None, database=None, phases=phases, suppress_health_check=list(HealthCheck))
+    # A mutant is looked for with the same choices every time: it is caught always, or never.
+    always = phases == (Phase.generate,)
+    checks = list(HealthCheck)
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, phases=phases, suppress_health_check=checks, derandomize=always
+    )
     @given(
         st.lists(st.sampled_from(range(len(told))), min_size=4, max_size=20),
         st.randoms(use_true_random=False),
@@ -109,9 +115,13 @@ def break_with(mutant, monkeypatch):
 def test_the_check_of_order_catches_mutants(mutant, monkeypatch):
     break_with(MUTANTS[mutant], monkeypatch)
     _, unknown, _ = sends()
+    told = stories(unknown)
+    if mutant == "the first copy is kept, tag or not":
+        # Any other event with our tag would make the mail known: with few stories there often is none.
+        told = told[:2]
 
     with pytest.raises(AssertionError):
-        check_that_order_cannot_matter(stories(unknown), examples=400, phases=(Phase.generate,))
+        check_that_order_cannot_matter(told, examples=400, phases=(Phase.generate,))
 
 
 @pytest.mark.parametrize("mutant", SOFT_MUTANTS)

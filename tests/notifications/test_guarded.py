@@ -44,8 +44,6 @@ def test_only_what_is_listed_reaches_the_transport():
 
 
 class Bulk(MemoryTransport):
-    most_together = 50
-
     def send_many(self, messages):
         self.sent += messages
         return [Outcome(Verdict.ACCEPTED, message_id=f"to-{one.to}") for one in messages]
@@ -55,7 +53,7 @@ class Bulk(MemoryTransport):
 
 
 def test_of_mails_sent_together_only_the_listed_leave_and_the_outcomes_keep_their_order():
-    inner = Bulk()
+    inner = Bulk(most_together=50)
     guarded = GuardedTransport(inner, ["ada@example.com", "@example.org"])
     to = ["bob@example.com", "ada@example.com", "carl@example.com", "dora@example.org"]
 

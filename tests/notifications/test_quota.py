@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from notifications import quota
 from notifications.models import SendPace
@@ -21,8 +22,8 @@ def allowing(quota=1000.0, sent=0.0, rate=14.0):
     return transport
 
 
-def left(sent_since=0):
-    return quota.left_for_outreach(sent_since=lambda _moment: sent_since)
+def left(sent_since=0, rate=14.0):
+    return quota.left_for_outreach(rate=rate, now=timezone.now(), sent_since=lambda _moment: sent_since)
 
 
 def test_what_the_account_allows_is_kept_for_everybody(now):
@@ -62,6 +63,12 @@ def test_mails_since_the_account_was_asked_count(now):
 
     assert left(sent_since=50) == 800
     assert left(sent_since=5000) == 0
+
+
+def test_own_mails_are_counted_only_when_they_may_matter(now):
+    quota.refresh(allowing(quota=1_000_000.0, sent=0.0), now=now)
+
+    assert 940_000 < quota.left_for_outreach(rate=14.0, now=timezone.now(), sent_since=lambda _moment: 1 / 0) < 950_000
 
 
 @pytest.mark.parametrize("known", [None, 0])

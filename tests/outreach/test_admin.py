@@ -222,6 +222,7 @@ def test_the_dashboard_tells_what_goes_on(now):
         "Suppressed in 24 hours": "1",
         "Events to apply": "0",
         "Parked events": "1",
+        "No word from SES": "0",
     }
     assert "Spring fair" in response.content.decode()
     assert "1 / 3" in response.content.decode()
