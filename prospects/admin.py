@@ -17,9 +17,10 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from notifications.models import Suppression
+from outreach import uploading
 from outreach.errors import DomainError
 from outreach.staff_pages import ReadOnlyAdmin, StaffAdmin, choice_filter, label
-from prospects import editing, importing, uploading
+from prospects import editing, importing
 from prospects.forms import ImportForm, ProspectForm
 from prospects.models import Prospect, ProspectImport, ProspectStatus, Unsubscribe
 
