@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -14,10 +15,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications import suppressing
-from notifications.forms import LiftForm, SuppressionForm
+from notifications import suppressing, suppression_files
+from notifications.forms import LiftForm, SuppressionFileForm, SuppressionForm
 from notifications.models import EmailEvent, Suppression, SuppressionLift, SuppressionReason
 from notifications.ses_events import EventType
+from outreach import csv_text, uploading
 from outreach.errors import DomainError
 from outreach.redacting import hide_links
 from outreach.staff_pages import ReadOnlyAdmin, StaffAdmin, choice_filter, label
@@ -71,8 +73,13 @@ class SuppressionAdmin(_BySuppressedAddress, StaffAdmin[Suppression]):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        lift = self.admin_site.admin_view(self.lift_page)
-        return [path("<int:pk>/lift/", lift, name="notifications_suppression_lift"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("<int:pk>/lift/", view(self.lift_page), name="notifications_suppression_lift"),
+            path("import/", view(self.import_page), name="notifications_suppression_import"),
+            path("export/", view(self.export), name="notifications_suppression_export"),
+            *super().get_urls(),
+        ]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         extra_context = (extra_context or {}) | {"may_lift": self.has_delete_permission(request), "show_delete": False}
@@ -102,6 +109,27 @@ class SuppressionAdmin(_BySuppressedAddress, StaffAdmin[Suppression]):
         else:
             messages.success(request, f"{suppression.email} is off the list.")
         return self._to_list()
+
+    def import_page(self, request: HttpRequest) -> HttpResponse:
+        """A file of addresses goes on the list; its account is shown at once."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = SuppressionFileForm(request.POST or None, request.FILES or None, initial={"complete": "yes"})
+        account = None
+        if request.method == "POST" and form.is_valid():
+            try:
+                account = _take_in(form.cleaned_data["file"], by=request.user.get_username())
+            except DomainError as error:
+                form.add_error("file", error.detail)
+        context = {"title": "Import", "opts": self.opts, "form": form, "account": account}
+        context = {**self.admin_site.each_context(request), **context}
+        return TemplateResponse(request, "admin/notifications/suppression/import.html", context)
+
+    def export(self, request: HttpRequest) -> StreamingHttpResponse:
+        """The whole list as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return csv_text.attachment(suppression_files.export_rows(), name="suppressions.csv")
 
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
         by = request.user.get_username()
@@ -168,6 +196,11 @@ class EmailEventAdmin(ReadOnlyAdmin[EmailEvent]):
     @admin.display(description="Event")
     def pretty_body(self, event: EmailEvent) -> SafeString:
         return format_html('<pre class="o-json" tabindex="0">{}</pre>', pretty(bytes(event.body)))
+
+
+def _take_in(upload: UploadedFile[Any], *, by: str) -> suppression_files.Account:
+    uploading.refuse_too_large(upload.size or 0)
+    return suppression_files.import_file(uploading.keep(upload.chunks()), by=by, now=timezone.now())
 
 
 def pretty(body: bytes) -> str:

@@ -1,13 +1,15 @@
 """Celery's part in events: apply what waits, again and again until nothing does."""
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from notifications import forgetting, recording, revisiting, waking
+from notifications import forgetting, recording, revisiting, suppression_syncing, transports, waking
 from outreach.publishing import publish
 
 _BATCH = 500
 _FORGOTTEN_AT_ONCE = 5000
+_MOST_PUTS = 2000  # one a second: about forty minutes; the next night goes on
 
 
 @shared_task(ignore_result=True)
@@ -32,3 +34,10 @@ def forget_events() -> None:
     """Nightly: delete old events in small batches, one task each, so that others get their turn."""
     if forgetting.forget(now=timezone.now(), limit=_FORGOTTEN_AT_ONCE) == _FORGOTTEN_AT_ONCE:
         publish("notifications.tasks.forget_events")
+
+
+@shared_task(ignore_result=True)
+def sync_suppressions() -> None:
+    """Nightly: SES' list and ours learn of each other."""
+    if settings.EMAIL_MODE == "ses":
+        suppression_syncing.sync_quietly(transports.suppressions(), most_puts=_MOST_PUTS, now=timezone.now())
