@@ -5,11 +5,11 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from campaigns import tracking
+from campaigns import erasing, tracking
 from notifications import suppressing
 from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, delivery_history, email_events, email_lookup
+from notifications.signals import KnownMail, delivery_history, email_events, email_lookup, person_erased, person_exported
 from prospects.signals import unsubscribed
 
 
@@ -38,3 +38,13 @@ def record_unsubscribes(prospect_ids: list[int], campaign_key: str, now: datetim
         now=now,
         note="an earlier address of somebody who said no",
     )
+
+
+@receiver(person_erased)
+def erase(email: str, prospect_ids: list[int], now: datetime, **_: Any) -> dict[str, int]:
+    return erasing.erase(email, prospect_ids=prospect_ids, now=now)
+
+
+@receiver(person_exported)
+def export(email: str, prospect_ids: list[int], **_: Any) -> dict[str, Any]:
+    return erasing.export(email, prospect_ids=prospect_ids)

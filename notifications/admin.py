@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications import suppressing, suppression_files
+from notifications import suppressing, suppression_files, suppression_syncing, transports
 from notifications.forms import LiftForm, SuppressionFileForm, SuppressionForm
-from notifications.models import EmailEvent, Suppression, SuppressionLift, SuppressionReason
+from notifications.models import EmailEvent, SesListConflict, Suppression, SuppressionLift, SuppressionReason
 from notifications.ses_events import EventType
+from notifications.transports.ses_suppressions import ListUnavailable
 from outreach import csv_text, uploading
 from outreach.errors import DomainError
 from outreach.redacting import hide_links
@@ -152,6 +153,57 @@ class SuppressionLiftAdmin(_BySuppressedAddress, ReadOnlyAdmin[SuppressionLift])
     readonly_fields = ("reason_label",)
 
 
+@admin.register(SesListConflict)
+class SesListConflictAdmin(ReadOnlyAdmin[SesListConflict]):
+    """Addresses that SES still lists after a person took them off our list; deleting one there takes a reason."""
+
+    list_display = ("address", "reason_label", "listed_at", "found_at", "state_label", "settled_by", "why")
+    ordering = ("-pk",)
+    fields = ("address", "reason_label", "listed_at", "found_at", "settled_at", "settled_by", "why")
+    readonly_fields = ("reason_label",)
+    search_fields = ("address",)
+    search_help_text = "Beginning of the address"
+    change_form_outer_before_template = "admin/notifications/seslistconflict/removing.html"
+
+    def find(self, queryset: QuerySet[SesListConflict], text: str) -> QuerySet[SesListConflict]:
+        return queryset.filter(address__istartswith=text)
+
+    def get_urls(self) -> list[URLPattern]:
+        remove = self.admin_site.admin_view(self.remove_page)
+        return [path("<int:pk>/remove/", remove, name="notifications_seslistconflict_remove"), *super().get_urls()]
+
+    @admin.display(description="Reason")
+    def reason_label(self, row: SesListConflict) -> SafeString:
+        return label(row.get_reason_display(), _REASON_TONES[SuppressionReason(row.reason)])
+
+    @admin.display(description="State")
+    def state_label(self, row: SesListConflict) -> SafeString:
+        return label("Removed at SES", "quiet") if row.settled_at else label("Open", "warn")
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        extra_context = (extra_context or {}) | {"may_remove": _may_remove(request)}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def remove_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks why, POST takes the address off SES' list."""
+        if not _may_remove(request):
+            raise PermissionDenied
+        conflict = get_object_or_404(SesListConflict, pk=pk, settled_at=None)
+        form = LiftForm(request.POST or None)
+        if request.method != "POST" or not form.is_valid():
+            context = {"title": "Take off SES' list", "opts": self.opts, "original": conflict, "form": form}
+            context = {**self.admin_site.each_context(request), **context}
+            return TemplateResponse(request, "admin/notifications/seslistconflict/remove.html", context)
+        by, why = request.user.get_username(), form.cleaned_data["why"]
+        try:
+            suppression_syncing.remove_at_ses(transports.suppressions(), conflict.address, by=by, why=why, now=timezone.now())
+        except (DomainError, ListUnavailable) as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"{conflict.address} is off SES' list.")
+        return HttpResponseRedirect(reverse("admin:notifications_seslistconflict_changelist"))
+
+
 @admin.register(EmailEvent)
 class EmailEventAdmin(ReadOnlyAdmin[EmailEvent]):
     """The inbox: what SES told, as it came, and what became of it."""
@@ -196,6 +248,10 @@ class EmailEventAdmin(ReadOnlyAdmin[EmailEvent]):
     @admin.display(description="Event")
     def pretty_body(self, event: EmailEvent) -> SafeString:
         return format_html('<pre class="o-json" tabindex="0">{}</pre>', pretty(bytes(event.body)))
+
+
+def _may_remove(request: HttpRequest) -> bool:
+    return request.user.has_perm("notifications.delete_seslistconflict")
 
 
 def _take_in(upload: UploadedFile[Any], *, by: str) -> suppression_files.Account:

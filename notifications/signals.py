@@ -61,3 +61,10 @@ addresses_revised = Signal()
 
 # What happened to mails that somebody knows. Arguments: events, as above; now.
 email_events = Signal()
+
+# Erase what you hold about this person, in the caller's transaction. Arguments: email, normalised; prospect_ids, a list of
+# ints, locked by the caller; now. Receivers leave nothing but `keyed_hashes.hash_of(address)`, and return {table: count}.
+person_erased = Signal()
+
+# What do you hold about this person? Arguments: email, prospect_ids. Receivers return {section: rows}, ready for JSON.
+person_exported = Signal()

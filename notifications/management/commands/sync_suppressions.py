@@ -46,7 +46,7 @@ class Command(BaseCommand):
             raise CommandError("--delete and --dry-run do not go together.")
         by, there = f"{getpass.getuser()} (command)", transports.suppressions()
         found = suppression_syncing.remove_at_ses(there, address, by=by, why=reason, now=timezone.now())
-        self.stdout.write(f"{address} {'is off SES’ list' if found else 'was not on SES’ list'}; kept with the reason.")
+        self.stdout.write(f"{address} {'is off' if found else 'was not on'} the list of SES; kept with the reason.")
 
     def _tell(self, report: Report, dry_run: bool) -> None:
         would = "would be " if dry_run else ""
