@@ -28,9 +28,8 @@ SELECT %(campaign)s, p.id, p.email, '', '', ''
  ORDER BY p.id
    FOR KEY SHARE OF p
 ON CONFLICT DO NOTHING
-""".format(
-    columns="campaign_id, prospect_id, email, message_id, error, skip_reason",
-    hashed=keyed_hashes.SQL.format(column="p.email"),
+""".replace("{columns}", "campaign_id, prospect_id, email, message_id, error, skip_reason").replace(
+    "{hashed}", keyed_hashes.SQL.format(column="p.email")
 )
 
 

@@ -1,6 +1,8 @@
 """A person's rights: what goes, what stays without them, what is told; and that nobody hears from us again by it."""
 
 import json
+import uuid
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -25,7 +27,16 @@ from tests.staff import member, superuser
 pytestmark = pytest.mark.django_db
 
 ADA = "ada.lovelace@example.com"
-HASH = "erased-"
+STATUSES = [("unsubscribe", "unsubscribed"), ("bounce", "bounced"), ("complaint", "complained")]
+SECTIONS = (
+    "unsubscribes",
+    "suppressions",
+    "suppression_lifts",
+    "events",
+    "mail_events",
+    "rejected_import_rows",
+    "admin_log",
+)
 
 
 @pytest.fixture(params=["address", "hash"])
@@ -80,8 +91,7 @@ def whole_database():
         for name in tables:
             cursor.execute(f'SELECT t::text FROM "{name}" t')  # noqa: S608
             for (row,) in cursor.fetchall():
-                text = row
-                yield name, text
+                yield name, row
         cursor.execute("SELECT encode(body, 'escape') FROM email_events")
         for (body,) in cursor.fetchall():
             yield "bodies", body
@@ -117,7 +127,8 @@ def test_the_accounts_balance_and_the_facts_stay(now):
     send.refresh_from_db()
     assert reporting.stats(send.campaign_id) == before
     assert (send.email, send.prospect, send.status) == (keyed_hashes.hash_of(ADA), None, "bounced")
-    assert send.error == "550 <(erased)> unknown"
+    assert "(erased)" in send.error
+    assert "@" not in send.error
 
 
 def test_the_proof_of_the_no_stays_without_the_person(now):
@@ -171,19 +182,17 @@ def test_a_hash_on_the_list_stops_claim_and_call(settings, now, reason):
     sends = [EmailSendFactory(prospect=ProspectFactory(email=ADA), campaign=CampaignFactory(sending=True))]
     sends.append(EmailSendFactory(campaign=sends[0].campaign))
 
-    claimed, skipped = claiming.claim(sends[0].campaign_id, slice_id=(slice_id := __import__("uuid").uuid4()), limit=9, lease=60)
+    claimed, skipped = claiming.claim(sends[0].campaign_id, slice_id=(slice_id := uuid.uuid4()), limit=9, lease=60)
 
     assert ([row.id for row in claimed], skipped) == ([sends[1].pk], 1)
     EmailSend.objects.filter(pk=sends[0].pk).update(
-        skipped_at=None, skip_reason="", claimed_by=slice_id, lease_until="2099-01-01Z"
+        skipped_at=None, skip_reason="", claimed_by=slice_id, lease_until=now + timedelta(minutes=1)
     )
     ledger = claiming.CampaignLedger(sends[0].campaign_id, slice_id=slice_id)
     assert ledger.start([send.pk for send in sends]) == {sends[1].pk}
 
 
-@pytest.mark.parametrize(
-    ("reason", "status"), [("unsubscribe", "unsubscribed"), ("bounce", "bounced"), ("complaint", "complained")]
-)
+@pytest.mark.parametrize(("reason", "status"), STATUSES)
 @pytest.mark.parametrize("how", ["import", "create"])
 def test_who_comes_back_while_the_list_has_the_hash_is_not_active(settings, now, reason, status, how):
     settings.SUPPRESSION_KEEP = "hash"
@@ -281,15 +290,7 @@ def test_the_export_holds_everything(now):
     assert held["prospects"][0]["attributes"] == {"town": "London"}
     assert held["sends"][0]["message_id"] == send.message_id
     assert held["sends"][0]["status"] == "bounced"
-    for section in (
-        "unsubscribes",
-        "suppressions",
-        "suppression_lifts",
-        "events",
-        "mail_events",
-        "rejected_import_rows",
-        "admin_log",
-    ):
+    for section in SECTIONS:
         assert held[section], section
     assert PersonRequest.objects.get().kind == "export"
 
@@ -355,7 +356,7 @@ def test_decisions_about_a_send_lose_the_address_and_stay(now):
     send = EmailSendFactory(
         unsettled=True, prospect=ProspectFactory(email=ADA), campaign=CampaignFactory(done=True), error=f"to {ADA}"
     )
-    settling.give_up(send.campaign, send_ids=[send.pk], by="anna", why="too old", now=now)
+    settling.give_up([send.pk], by="anna", why="too old", now=now)
 
     erase(now)
 
