@@ -162,7 +162,7 @@ class CampaignLedger:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
         self._give_sign_of_life()
         with connection.cursor() as cursor:
-            cursor.execute(_START, {"ids": ids, "slice": self.slice_id} | keyed_hashes.parameters())
+            cursor.execute(_START, {"ids": ids, "slice": self.slice_id, **keyed_hashes.parameters()})
             started = {id_ for (id_,) in cursor.fetchall()}
         self._waiting -= started
         return started

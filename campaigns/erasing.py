@@ -59,6 +59,6 @@ def _without_person(send: EmailSend, now: datetime) -> dict[str, Any]:
 def _redact_errors(ids: list[int]) -> int:
     changed = 0
     for model in (SendAttempt, SendDecision):
-        for row in model.objects.filter(send__in=ids).exclude(error=""):  # type: ignore[attr-defined]  # both have it
-            changed += model.objects.filter(pk=row.pk).update(error=erasing.without_addresses(row.error))  # type: ignore[attr-defined]
+        for row in model.objects.filter(send__in=ids).exclude(error=""):
+            changed += model.objects.filter(pk=row.pk).update(error=erasing.without_addresses(row.error))
     return changed

@@ -49,4 +49,4 @@ class SuppressionFileSerializer(serializers.Serializer[Any]):
     changed = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     invalid = serializers.IntegerField()
-    errors = SuppressionFileErrorSerializer(many=True)
+    errors = SuppressionFileErrorSerializer(many=True)  # type: ignore[assignment]  # the contract's name for them

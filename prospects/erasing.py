@@ -4,6 +4,7 @@ The suppression of the address stays (SUPPRESSION_KEEP says in which form), and 
 audit of nos, without the person: accounts still balance, and nobody gets a campaign twice.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ import structlog
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from notifications import erasing, signals
 from outreach import addresses, keyed_hashes
@@ -78,8 +79,9 @@ def export_person(address: str, *, by: str, why: str = "", now: datetime) -> dic
         "requests": list(PersonRequest.objects.filter(email_hash=names[1]).order_by("pk").values()),
         **erasing.export(email),
     }
-    for _, section in signals.person_exported.send(sender=Prospect, email=email, prospect_ids=_ids(email)):
-        held |= section
+    answers: Iterable[tuple[Any, Any]] = signals.person_exported.send(sender=Prospect, email=email, prospect_ids=_ids(email))
+    for _, sections in answers:
+        held |= sections or {}
     counts = {name: len(rows) for name, rows in held.items() if isinstance(rows, list)}
     _audit(PersonRequest.Kind.EXPORT, email, by=by, why=erasing.without_addresses(why.strip()), counts=counts, now=now)
     return held
@@ -91,7 +93,8 @@ def _erase(email: str, *, now: datetime) -> dict[str, int]:
     people = list(Prospect.objects.select_for_update().filter(email=email))
     ids = [person.pk for person in people]
     counts: dict[str, int] = {}
-    for _, erased in signals.person_erased.send(sender=Prospect, email=email, prospect_ids=ids, now=now):
+    answers: Iterable[tuple[Any, Any]] = signals.person_erased.send(sender=Prospect, email=email, prospect_ids=ids, now=now)
+    for _, erased in answers:
         counts |= erased or {}
     counts["admin_log"] = _forget_log(email, ids)
     for person in people:
@@ -113,7 +116,7 @@ def _forget_log(email: str, ids: list[int]) -> int:
     return _log_entries(email, ids).update(object_repr=keyed_hashes.hash_of(email), change_message="")
 
 
-def _log_entries(email: str, ids: list[int]) -> Any:
+def _log_entries(email: str, ids: list[int]) -> QuerySet[LogEntry]:
     of_person = Q(content_type=ContentType.objects.get_for_model(Prospect), object_id__in=[str(pk) for pk in ids])
     return LogEntry.objects.filter(of_person | Q(object_repr__icontains=email) | Q(change_message__icontains=email))
 

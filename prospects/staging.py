@@ -155,7 +155,7 @@ def write(now: datetime) -> Written:
         (suppressed,) = cursor.fetchone()
         cursor.execute(_UPSERT, {"now": now})
         created, updated = cursor.fetchone()
-        cursor.execute(_MARK_BY_HASH, {"now": now} | keyed_hashes.parameters())
+        cursor.execute(_MARK_BY_HASH, {"now": now, **keyed_hashes.parameters()})
         suppressed += cursor.rowcount
     return Written(created, updated, suppressed)
 
