@@ -179,6 +179,8 @@ class SesListConflict(models.Model):
 
     class Meta:
         db_table = "email_ses_list_conflicts"
+        verbose_name = "conflict with SES"
+        verbose_name_plural = "conflicts with SES"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["address"], condition=Q(settled_at=None), name="one_open_conflict_per_address"),
             models.CheckConstraint(

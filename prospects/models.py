@@ -193,8 +193,8 @@ class PersonRequest(models.Model):
     """The audit of a person's rights: whose data was erased or exported (by keyed hash), by whom, when and why."""
 
     class Kind(models.TextChoices):
-        ERASE = "erase", "erased"
-        EXPORT = "export", "exported"
+        ERASE = "erase", "Erased"
+        EXPORT = "export", "Exported"
 
     kind = models.CharField(max_length=6, choices=Kind)
     email_hash = models.CharField(max_length=80, db_index=True)
@@ -205,6 +205,8 @@ class PersonRequest(models.Model):
 
     class Meta:
         db_table = "person_requests"
+        verbose_name = "erasure or export"
+        verbose_name_plural = "erased and exported"
         constraints: ClassVar = [
             models.CheckConstraint(condition=~Q(kind="erase") | ~Q(why=""), name="erasure_has_a_reason"),
             models.CheckConstraint(condition=~Q(requested_by=""), name="person_request_says_who"),

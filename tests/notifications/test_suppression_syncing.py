@@ -174,6 +174,8 @@ def test_of_two_runs_at_once_the_second_is_refused(now):
             cursor.execute("SELECT pg_advisory_lock(%s)", [suppression_syncing._ONE_RUN])
         with pytest.raises(suppression_syncing.SyncRunning):
             suppression_syncing.sync(AccountList(), now=now)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [suppression_syncing._ONE_RUN])
     finally:
         other.close()
     suppression_syncing.sync(AccountList(), now=now)
