@@ -28,17 +28,21 @@ _BATCH = 200
 _NAMED_IN = "SELECT id FROM email_events WHERE position(%s in lower(encode(body, 'escape'))) > 0"
 
 
-def lock(email: str) -> None:
-    """Lock what the list knows about the address: first, as everything that says no does."""
+def keep_no(email: str) -> dict[str, int]:
+    """Lock what the list knows about the address, first of all, as everything that says no does; it stays.
+
+    With SUPPRESSION_KEEP=hash it stays under the hash alone. Returns counts.
+    """
     list(suppressing.listed(email).order_by("email").select_for_update())
+    hashed = _keep_hash(email, keyed_hashes.hash_of(email)) if settings.SUPPRESSION_KEEP == "hash" else 0
+    return {"suppressions_hashed": hashed}
 
 
 def erase(email: str) -> dict[str, int]:
-    """Erase the address from the list's audit and from stored events; the suppression stays. Returns counts."""
+    """Erase the address from the list's audit and from stored events. Returns counts."""
     left = keyed_hashes.hash_of(email)
     lifts = SuppressionLift.objects.filter(email=email)
     return {
-        "suppressions_hashed": _keep_hash(email, left) if settings.SUPPRESSION_KEEP == "hash" else 0,
         "lifts": lifts.update(email=left, why=Replace("why", Value(email), Value(_ERASED))),
         "soft_bounces": SoftBounce.objects.filter(email=email).delete()[0],
         "ses_conflicts": _erase_conflicts(email, left),

@@ -89,10 +89,9 @@ def export_person(address: str, *, by: str, why: str = "", now: datetime) -> dic
 
 def _erase(email: str, *, now: datetime) -> dict[str, int]:
     # Addresses, people, sends: the order of locks everywhere.
-    erasing.lock(email)
+    counts = erasing.keep_no(email)
     people = list(Prospect.objects.select_for_update().filter(email=email))
     ids = [person.pk for person in people]
-    counts: dict[str, int] = {}
     answers: Iterable[tuple[Any, Any]] = signals.person_erased.send(sender=Prospect, email=email, prospect_ids=ids, now=now)
     for _, erased in answers:
         counts |= erased or {}
