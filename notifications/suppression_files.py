@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from notifications import suppressing
 from notifications.models import Suppression, SuppressionReason
-from outreach import addresses, csv_text
+from outreach import addresses, csv_text, keyed_hashes
 from outreach.errors import DomainError
 
 COLUMNS = ("email", "reason", "suppressed_at", "source", "note")
@@ -156,7 +156,8 @@ def _row(record: csv_text.Record, columns: dict[str, int]) -> Row | Rejected:
         return Rejected(record.line, "", "field_too_long", f"A field is longer than {csv_text.LONGEST_FIELD} characters.")
     given = {name: _cell(record.cells, at) for name, at in columns.items()}
     try:
-        email = addresses.normalise(given["email"])
+        # An export holds the hashes of people who were erased; their no must come back with it.
+        email = given["email"] if keyed_hashes.is_hash(given["email"]) else addresses.normalise(given["email"])
     except addresses.InvalidAddress as error:
         return Rejected(record.line, given["email"][:300], "invalid_email", f"Not an e-mail address: {error}.")
     reason, note = given.get("reason", "").lower() or SuppressionReason.MANUAL, given.get("note", "")

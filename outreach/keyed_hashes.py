@@ -6,10 +6,12 @@ key nobody can try addresses either (HMAC-SHA256, RFC 2104). It holds no @, so t
 
 import hashlib
 import hmac
+import re
 
 from django.conf import settings
 
 PREFIX = "erased-"
+_SHAPE = re.compile(rf"{PREFIX}[0-9a-f]{{64}}")
 _BLOCK = 64  # bytes, of SHA-256
 
 # The hash of a column, for statements whose parameters hold `parameters()`. PostgreSQL has SHA-256 built in, HMAC
@@ -19,9 +21,14 @@ SQL = "'erased-' || encode(sha256(%(hash_outer)s || sha256(%(hash_inner)s || con
 
 def hash_of(address: str) -> str:
     """The keyed hash of a normalised address; what is one already stays as it is."""
-    if address.startswith(PREFIX) and "@" not in address:
+    if is_hash(address):
         return address
     return PREFIX + hmac.new(_key(), address.encode(), hashlib.sha256).hexdigest()
+
+
+def is_hash(text: str) -> bool:
+    """Whether this is what `hash_of` gives."""
+    return _SHAPE.fullmatch(text) is not None
 
 
 def parameters() -> dict[str, bytes]:

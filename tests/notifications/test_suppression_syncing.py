@@ -16,6 +16,7 @@ from notifications.models import SesListConflict, Suppression
 from notifications.transports.ses_suppressions import Listed, ListUnavailable, SesSuppressions
 from outreach import keyed_hashes
 from tests.factories import SuppressionFactory
+from tests.notifications.ses_stub import Stub, answer, error
 from tests.staff import member, superuser
 
 pytestmark = pytest.mark.django_db
@@ -306,3 +307,47 @@ def test_an_operator_removes_a_conflict_at_ses_with_a_reason(there, now):
     assert there.deleted == ["ada@example.com"]
     assert SesListConflict.objects.get().settled_by == "anna"
     assert member("view_seslistconflict").get(f"{path}remove/").status_code == 403
+
+
+# --- Over HTTP, as boto3 asks ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    stubs = []
+
+    def answering(script):
+        stubs.append(Stub(script))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", stubs[-1].url)
+        return SesSuppressions("us-east-1"), stubs[-1]
+
+    yield answering
+    for stub in stubs:
+        stub.close()
+
+
+def test_a_page_is_read_over_http(endpoint, now):
+    row = {"EmailAddress": "Ada@example.com", "Reason": "COMPLAINT", "LastUpdateTime": now.timestamp()}
+    there, stub = endpoint(answer(200, {"SuppressedDestinationSummaries": [row]}))
+
+    suppression_syncing.sync(there, now=now)
+
+    assert (reasons(), stub.requests) == ({"ada@example.com": "complaint"}, 1)
+
+
+def test_a_refusal_over_http_names_the_permission_and_is_not_repeated(endpoint, now):
+    there, stub = endpoint(error(403, "AccessDeniedException", "User is not authorized"))
+
+    with pytest.raises(ListUnavailable, match="allow ses:ListSuppressedDestinations"):
+        suppression_syncing.sync(there, now=now)
+    assert stub.requests == 1
+
+
+def test_a_throttle_over_http_is_tried_again(endpoint, now):
+    there, stub = endpoint(error(429, "TooManyRequestsException", "slow down"))
+
+    with pytest.raises(ListUnavailable):
+        suppression_syncing.sync(there, now=now)
+    assert stub.requests == 5
