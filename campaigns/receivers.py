@@ -9,7 +9,15 @@ from campaigns import erasing, tracking
 from notifications import suppressing
 from notifications.models import SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, delivery_history, email_events, email_lookup, person_erased, person_exported
+from notifications.signals import (
+    KnownMail,
+    delivery_history,
+    email_events,
+    email_lookup,
+    person_erased,
+    person_exported,
+    person_mails,
+)
 from prospects.signals import unsubscribed
 
 
@@ -38,6 +46,11 @@ def record_unsubscribes(prospect_ids: list[int], campaign_key: str, now: datetim
         now=now,
         note="an earlier address of somebody who said no",
     )
+
+
+@receiver(person_mails)
+def mails(email: str, prospect_ids: list[int], **_: Any) -> tuple[set[str], set[str]]:
+    return erasing.mails(email, prospect_ids=prospect_ids)
 
 
 @receiver(person_erased)

@@ -14,9 +14,12 @@ from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Replace
 
-from notifications import suppressing
+from notifications import recording, suppressing
 from notifications.models import EmailEvent, SesListConflict, SoftBounce, Suppression, SuppressionLift, SuppressionReason
 from outreach import keyed_hashes
+
+# Message ids and our own tags.
+Mails = tuple[set[str], set[str]]
 
 _ADDRESS = re.compile(r"[^\s<>\"',;:()\[\]]+@[^\s<>\"',;:()\[\]]+")
 # What mail programs and servers tell about a person, and what the mail itself said to them.
@@ -28,8 +31,25 @@ _BATCH = 200
 _NAMED_IN = "SELECT id FROM email_events WHERE position(%s in lower(encode(body, 'escape'))) > 0"
 
 
+def redact_events(email: str, mails: Mails) -> dict[str, int]:
+    """Redact the events of these mails and those that name the address, then hold off whoever applies events.
+
+    First of all, as `recording` does: events, then its own lock, then addresses, people, sends.
+    """
+    events = EmailEvent.objects.filter(Q(pk__in=_naming(email)) | _of_mails(mails))
+    counts = {"events": redact(events, email=email)}
+    recording.one_batch_at_a_time()
+    return counts
+
+
+def _of_mails(mails: Mails) -> Q:
+    """The events of these mails."""
+    message_ids, send_ids = mails
+    return Q(message_id__in=message_ids - {""}) | Q(send_id__in=send_ids - {""})
+
+
 def keep_no(email: str) -> dict[str, int]:
-    """Lock what the list knows about the address, first of all, as everything that says no does; it stays.
+    """Lock what the list knows about the address, before people and sends, as everything that says no does; it stays.
 
     With SUPPRESSION_KEEP=hash it stays under the hash alone. Returns counts.
     """
@@ -39,14 +59,13 @@ def keep_no(email: str) -> dict[str, int]:
 
 
 def erase(email: str) -> dict[str, int]:
-    """Erase the address from the list's audit and from stored events. Returns counts."""
+    """Erase the address from the audits of this app. Returns counts."""
     left = keyed_hashes.hash_of(email)
     lifts = SuppressionLift.objects.filter(email=email)
     return {
         "lifts": lifts.update(email=left, why=Replace("why", Value(email), Value(_ERASED))),
         "soft_bounces": SoftBounce.objects.filter(email=email).delete()[0],
         "ses_conflicts": _erase_conflicts(email, left),
-        "events": redact(EmailEvent.objects.filter(pk__in=_naming(email)), email=email),
     }
 
 
@@ -61,19 +80,19 @@ def redact(events: QuerySet[EmailEvent], *, email: str) -> int:
     return redacted
 
 
-def export(email: str) -> dict[str, Any]:
-    """Everything this app holds about a normalised address."""
+def export(email: str, mails: Mails) -> dict[str, Any]:
+    """Everything this app holds about a normalised address and the mails that were sent to it."""
     names = [email, keyed_hashes.hash_of(email)]
     return {
         "suppressions": list(Suppression.objects.filter(email__in=names).values()),
         "suppression_lifts": list(SuppressionLift.objects.filter(email__in=names).order_by("pk").values()),
         "soft_bounces": list(SoftBounce.objects.filter(email__in=names).order_by("pk").values()),
         "ses_list_conflicts": list(SesListConflict.objects.filter(_spelled(email)).order_by("pk").values()),
-        "events": describe(EmailEvent.objects.filter(pk__in=_naming(email))),
+        "events": _describe(EmailEvent.objects.filter(Q(pk__in=_naming(email)) | _of_mails(mails))),
     }
 
 
-def describe(events: QuerySet[EmailEvent]) -> list[dict[str, Any]]:
+def _describe(events: QuerySet[EmailEvent]) -> list[dict[str, Any]]:
     """Events with their bodies as JSON, the oldest first."""
     names = ("id", "event_type", "message_id", "send_id", "occurred_at", "received_at", "route", "state", "outcome")
     rows = events.order_by("pk").values(*names, "body")

@@ -66,5 +66,8 @@ email_events = Signal()
 # ints, locked by the caller; now. Receivers leave nothing but `keyed_hashes.hash_of(address)`, and return {table: count}.
 person_erased = Signal()
 
+# Which mails did you send to this person? Arguments: email, prospect_ids. Receivers return (message ids, send ids), two sets.
+person_mails = Signal()
+
 # What do you hold about this person? Arguments: email, prospect_ids. Receivers return {section: rows}, ready for JSON.
 person_exported = Signal()

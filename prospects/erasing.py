@@ -77,7 +77,7 @@ def export_person(address: str, *, by: str, why: str = "", now: datetime) -> dic
         "rejected_import_rows": list(RejectedRow.objects.filter(email__iexact=email).order_by("pk").values()),
         "admin_log": list(_log_entries(email, _ids(email)).order_by("pk").values()),
         "requests": list(PersonRequest.objects.filter(email_hash=names[1]).order_by("pk").values()),
-        **erasing.export(email),
+        **erasing.export(email, _mails(email)),
     }
     answers: Iterable[tuple[Any, Any]] = signals.person_exported.send(sender=Prospect, email=email, prospect_ids=_ids(email))
     for _, sections in answers:
@@ -88,8 +88,8 @@ def export_person(address: str, *, by: str, why: str = "", now: datetime) -> dic
 
 
 def _erase(email: str, *, now: datetime) -> dict[str, int]:
-    # Addresses, people, sends: the order of locks everywhere.
-    counts = erasing.keep_no(email)
+    # Events, addresses, people, sends: the order of locks everywhere.
+    counts = erasing.redact_events(email, _mails(email)) | erasing.keep_no(email)
     people = list(Prospect.objects.select_for_update().filter(email=email))
     ids = [person.pk for person in people]
     answers: Iterable[tuple[Any, Any]] = signals.person_erased.send(sender=Prospect, email=email, prospect_ids=ids, now=now)
@@ -118,6 +118,16 @@ def _forget_log(email: str, ids: list[int]) -> int:
 def _log_entries(email: str, ids: list[int]) -> QuerySet[LogEntry]:
     of_person = Q(content_type=ContentType.objects.get_for_model(Prospect), object_id__in=[str(pk) for pk in ids])
     return LogEntry.objects.filter(of_person | Q(object_repr__icontains=email) | Q(change_message__icontains=email))
+
+
+def _mails(email: str) -> erasing.Mails:
+    """The ids of every mail to the person, told by the apps that send."""
+    message_ids, send_ids = set[str](), set[str]()
+    answers: Iterable[tuple[Any, Any]] = signals.person_mails.send(sender=Prospect, email=email, prospect_ids=_ids(email))
+    for _, (messages, tags) in answers:
+        message_ids |= messages
+        send_ids |= tags
+    return message_ids, send_ids
 
 
 def _ids(email: str) -> list[int]:
