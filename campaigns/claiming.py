@@ -16,9 +16,10 @@ from uuid import UUID
 from django.db import connection
 
 from campaigns.models import SkipReason
-from notifications import patience, recording
+from notifications import patience, recording, suppressing
 from notifications.delivering import Settled
 from notifications.transports.base import Verdict
+from outreach import keyed_hashes
 
 _CLAIM = """
 WITH picked AS (
@@ -31,7 +32,7 @@ WITH picked AS (
     SELECT picked.id, p.first_name, p.last_name, p.company, p.attributes, p.unsubscribe_token,
            CASE WHEN p.id IS NULL THEN %(deleted)s
                 WHEN p.status <> 'active' THEN p.status
-                WHEN x.id IS NOT NULL THEN %(suppressed)s
+                WHEN x.id IS NOT NULL OR {listed_by_hash} THEN %(suppressed)s
                 WHEN p.email <> picked.email THEN %(changed)s
                 ELSE '' END AS skip
       FROM picked
@@ -45,7 +46,7 @@ UPDATE email_sends s
        skip_reason = skip
   FROM judged WHERE s.id = judged.id
 RETURNING s.id, s.email, skip, first_name, last_name, company, attributes, unsubscribe_token
-"""
+""".replace("{listed_by_hash}", suppressing.LISTED_BY_HASH.replace("{column}", "picked.email"))
 
 _START = """
 UPDATE email_sends s
@@ -56,8 +57,9 @@ UPDATE email_sends s
    AND c.id = s.campaign_id AND c.status = 'sending'
    AND EXISTS (SELECT FROM prospects p WHERE p.id = s.prospect_id AND p.status = 'active' AND p.email = s.email)
    AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = s.email)
+   AND NOT {listed_by_hash}
 RETURNING s.id
-"""
+""".replace("{listed_by_hash}", suppressing.LISTED_BY_HASH.replace("{column}", "s.email"))
 
 # An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
 # other answer counts only while the row is still this worker's.
@@ -131,7 +133,7 @@ def claim(campaign_id: int, *, slice_id: UUID, limit: int, lease: float) -> tupl
     values: dict[str, Any] = {"campaign": campaign_id, "slice": slice_id, "limit": limit, "lease": lease}
     reasons = {"deleted": SkipReason.DELETED, "suppressed": SkipReason.SUPPRESSED, "changed": SkipReason.ADDRESS_CHANGED}
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values | reasons)
+        cursor.execute(_CLAIM, values | reasons | keyed_hashes.parameters())
         rows = cursor.fetchall()
     claimed = [
         Claimed(id_, email, first, last, company, attributes if isinstance(attributes, dict) else {}, token)
@@ -160,7 +162,7 @@ class CampaignLedger:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
         self._give_sign_of_life()
         with connection.cursor() as cursor:
-            cursor.execute(_START, {"ids": ids, "slice": self.slice_id})
+            cursor.execute(_START, {"ids": ids, "slice": self.slice_id, **keyed_hashes.parameters()})
             started = {id_ for (id_,) in cursor.fetchall()}
         self._waiting -= started
         return started

@@ -1,7 +1,8 @@
 """Who a campaign is for: one waiting row in the ledger for every eligible person.
 
 Set-based, in batches by the person's id, resumable after any crash, and harmless to repeat: the
-unique constraints on (campaign, prospect) and (campaign, address) let nobody in twice.
+unique constraints on (campaign, prospect) and (campaign, address) let nobody in twice. Of a person who was erased
+the hash of the address is left in the ledger; whoever comes back under it is not enrolled again.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from campaigns.models import Campaign
+from outreach import keyed_hashes
 from prospects.models import Prospect
 
 _BATCH = 20_000
@@ -21,10 +23,14 @@ SELECT %(campaign)s, p.id, p.email, '', '', ''
  WHERE p.id > %(after)s AND (%(through)s::bigint IS NULL OR p.id <= %(through)s) AND p.status = 'active'
    AND (cardinality(%(include)s::varchar[]) = 0 OR p.tags && %(include)s::varchar[])
    AND NOT p.tags && %(exclude)s::varchar[]
+   AND NOT ((SELECT EXISTS (SELECT FROM person_requests WHERE kind = 'erase'))
+            AND EXISTS (SELECT FROM email_sends gone WHERE gone.campaign_id = %(campaign)s AND gone.email = {hashed}))
  ORDER BY p.id
    FOR KEY SHARE OF p
 ON CONFLICT DO NOTHING
-""".format(columns="campaign_id, prospect_id, email, message_id, error, skip_reason")
+""".replace("{columns}", "campaign_id, prospect_id, email, message_id, error, skip_reason").replace(
+    "{hashed}", keyed_hashes.SQL.format(column="p.email")
+)
 
 
 def enrol(campaign_id: int, *, seconds: float) -> bool:
@@ -65,4 +71,5 @@ def _parameters(campaign: Campaign, through: int | None) -> dict[str, Any]:
         "through": through,
         "include": campaign.audience.get("include_tags", []),
         "exclude": campaign.audience.get("exclude_tags", []),
+        **keyed_hashes.parameters(),
     }

@@ -5,11 +5,20 @@ from typing import Any
 
 from django.dispatch import receiver
 
-from campaigns import lifecycle, tracking
+from campaigns import erasing, lifecycle, tracking
 from notifications import suppressing
 from notifications.models import Suppression, SuppressionReason
 from notifications.ses_events import SesEvent
-from notifications.signals import KnownMail, delivery_history, email_events, email_lookup, sending_disabled
+from notifications.signals import (
+    KnownMail,
+    delivery_history,
+    email_events,
+    email_lookup,
+    person_erased,
+    person_exported,
+    person_mails,
+    sending_disabled,
+)
 from prospects.signals import unsubscribe_undone, unsubscribed
 
 _EARLIER_ADDRESS = "an earlier address of somebody who said no"
@@ -54,3 +63,18 @@ def forget_unsubscribes(prospect_ids: list[int], said_at: datetime, by: str, why
     written = {"reason": SuppressionReason.UNSUBSCRIBE, "suppressed_at": said_at, "note": _EARLIER_ADDRESS}
     for earlier in Suppression.objects.filter(email__in=tracking.addresses_mailed(prospect_ids), **written):
         suppressing.lift(earlier, by=by, why=why, now=now)
+
+
+@receiver(person_mails)
+def mails(email: str, prospect_ids: list[int], **_: Any) -> tuple[set[str], set[str]]:
+    return erasing.mails(email, prospect_ids=prospect_ids)
+
+
+@receiver(person_erased)
+def erase(email: str, prospect_ids: list[int], now: datetime, **_: Any) -> dict[str, int]:
+    return erasing.erase(email, prospect_ids=prospect_ids, now=now)
+
+
+@receiver(person_exported)
+def export(email: str, prospect_ids: list[int], **_: Any) -> dict[str, Any]:
+    return erasing.export(email, prospect_ids=prospect_ids)

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -14,11 +15,13 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from notifications import suppressing
-from notifications.forms import LiftForm, SuppressionForm
-from notifications.models import EmailEvent, Suppression, SuppressionLift, SuppressionReason
+from notifications import suppressing, suppression_files, suppression_syncing, transports
+from notifications.forms import LiftForm, SuppressionFileForm, SuppressionForm
+from notifications.models import EmailEvent, SesListConflict, Suppression, SuppressionLift, SuppressionReason
 from notifications.ses_events import EventType
 from notifications.transactional_admin import TransactionalEmailAdmin
+from notifications.transports.ses_suppressions import ListUnavailable
+from outreach import csv_text, uploading
 from outreach.errors import DomainError
 from outreach.redacting import hide_links
 from outreach.staff_pages import ReadOnlyAdmin, StaffAdmin, choice_filter, label
@@ -74,8 +77,13 @@ class SuppressionAdmin(_BySuppressedAddress, StaffAdmin[Suppression]):
         return False
 
     def get_urls(self) -> list[URLPattern]:
-        lift = self.admin_site.admin_view(self.lift_page)
-        return [path("<int:pk>/lift/", lift, name="notifications_suppression_lift"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("<int:pk>/lift/", view(self.lift_page), name="notifications_suppression_lift"),
+            path("import/", view(self.import_page), name="notifications_suppression_import"),
+            path("export/", view(self.export), name="notifications_suppression_export"),
+            *super().get_urls(),
+        ]
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
         extra_context = (extra_context or {}) | {"may_lift": self.has_delete_permission(request), "show_delete": False}
@@ -106,6 +114,27 @@ class SuppressionAdmin(_BySuppressedAddress, StaffAdmin[Suppression]):
             messages.success(request, f"{suppression.email} is off the list.")
         return self._to_list()
 
+    def import_page(self, request: HttpRequest) -> HttpResponse:
+        """A file of addresses goes on the list; its account is shown at once."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        form = SuppressionFileForm(request.POST or None, request.FILES or None, initial={"complete": "yes"})
+        account = None
+        if request.method == "POST" and form.is_valid():
+            try:
+                account = _take_in(form.cleaned_data["file"], by=request.user.get_username())
+            except DomainError as error:
+                form.add_error("file", error.detail)
+        context = {"title": "Import", "opts": self.opts, "form": form, "account": account}
+        context = {**self.admin_site.each_context(request), **context}
+        return TemplateResponse(request, "admin/notifications/suppression/import.html", context)
+
+    def export(self, request: HttpRequest) -> StreamingHttpResponse:
+        """The whole list as CSV."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return csv_text.attachment(suppression_files.export_rows(), name="suppressions.csv")
+
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
         by = request.user.get_username()
         suppressing.suppress(
@@ -125,6 +154,57 @@ class SuppressionLiftAdmin(_BySuppressedAddress, ReadOnlyAdmin[SuppressionLift])
     ordering = ("-pk",)
     fields = ("email", "reason_label", "suppressed_at", "lifted_at", "lifted_by", "why")
     readonly_fields = ("reason_label",)
+
+
+@admin.register(SesListConflict)
+class SesListConflictAdmin(ReadOnlyAdmin[SesListConflict]):
+    """Addresses that SES still lists after a person took them off our list; deleting one there takes a reason."""
+
+    list_display = ("address", "reason_label", "listed_at", "found_at", "state_label", "settled_by", "why")
+    ordering = ("-pk",)
+    fields = ("address", "reason_label", "listed_at", "found_at", "settled_at", "settled_by", "why")
+    readonly_fields = ("reason_label",)
+    search_fields = ("address",)
+    search_help_text = "Beginning of the address"
+    change_form_outer_before_template = "admin/notifications/seslistconflict/removing.html"
+
+    def find(self, queryset: QuerySet[SesListConflict], text: str) -> QuerySet[SesListConflict]:
+        return queryset.filter(address__istartswith=text)
+
+    def get_urls(self) -> list[URLPattern]:
+        remove = self.admin_site.admin_view(self.remove_page)
+        return [path("<int:pk>/remove/", remove, name="notifications_seslistconflict_remove"), *super().get_urls()]
+
+    @admin.display(description="Reason")
+    def reason_label(self, row: SesListConflict) -> SafeString:
+        return label(row.get_reason_display(), _REASON_TONES[SuppressionReason(row.reason)])
+
+    @admin.display(description="State")
+    def state_label(self, row: SesListConflict) -> SafeString:
+        return label("Removed at SES", "quiet") if row.settled_at else label("Open", "warn")
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        extra_context = (extra_context or {}) | {"may_remove": _may_remove(request)}
+        return super().change_view(request, object_id, form_url, extra_context)
+
+    def remove_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks why, POST takes the address off SES' list."""
+        if not _may_remove(request):
+            raise PermissionDenied
+        conflict = get_object_or_404(SesListConflict, pk=pk, settled_at=None)
+        form = LiftForm(request.POST or None)
+        if request.method != "POST" or not form.is_valid():
+            context = {"title": "Take off SES' list", "opts": self.opts, "original": conflict, "form": form}
+            context = {**self.admin_site.each_context(request), **context}
+            return TemplateResponse(request, "admin/notifications/seslistconflict/remove.html", context)
+        by, why = request.user.get_username(), form.cleaned_data["why"]
+        try:
+            suppression_syncing.remove_at_ses(transports.suppressions(), conflict.address, by=by, why=why, now=timezone.now())
+        except (DomainError, ListUnavailable) as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, f"{conflict.address} is off SES' list.")
+        return HttpResponseRedirect(reverse("admin:notifications_seslistconflict_changelist"))
 
 
 @admin.register(EmailEvent)
@@ -171,6 +251,15 @@ class EmailEventAdmin(ReadOnlyAdmin[EmailEvent]):
     @admin.display(description="Event")
     def pretty_body(self, event: EmailEvent) -> SafeString:
         return format_html('<pre class="o-json" tabindex="0">{}</pre>', pretty(bytes(event.body)))
+
+
+def _may_remove(request: HttpRequest) -> bool:
+    return request.user.has_perm("notifications.delete_seslistconflict")
+
+
+def _take_in(upload: UploadedFile[Any], *, by: str) -> suppression_files.Account:
+    uploading.refuse_too_large(upload.size or 0)
+    return suppression_files.import_file(uploading.keep(upload.chunks()), by=by, now=timezone.now())
 
 
 def pretty(body: bytes) -> str:

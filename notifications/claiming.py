@@ -15,10 +15,14 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from notifications import patience, recording
+from notifications import patience, recording, suppressing
 from notifications.delivering import Settled
 from notifications.models import BLOCKS_ALL_MAIL, DeliveryStatus, SkipReason, TransactionalContent, TransactionalEmail
 from notifications.transports.base import Verdict
+from outreach import keyed_hashes
+
+# Of those who were erased, too: a no to outreach blocks no mail of this kind.
+_BLOCKED_BY_HASH = suppressing.LISTED_BY_HASH.replace("hashed.email =", "hashed.reason = ANY(%(blocking)s) AND hashed.email =")
 
 _CLAIM = """
 WITH picked AS (
@@ -27,7 +31,8 @@ WITH picked AS (
      ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), judged AS (
     SELECT picked.id,
-           EXISTS (SELECT FROM email_suppressions x WHERE x.email = picked.email AND x.reason = ANY(%(blocking)s)) AS no
+           EXISTS (SELECT FROM email_suppressions x WHERE x.email = picked.email AND x.reason = ANY(%(blocking)s))
+           OR {listed_by_hash} AS no
       FROM picked
 )
 UPDATE transactional_emails t
@@ -37,7 +42,7 @@ UPDATE transactional_emails t
        skip_reason = CASE WHEN no THEN %(suppressed)s ELSE '' END
   FROM judged WHERE t.id = judged.id
 RETURNING t.id, no
-"""
+""".replace("{listed_by_hash}", _BLOCKED_BY_HASH.replace("{column}", "picked.email"))
 
 _START = """
 UPDATE transactional_emails t
@@ -45,8 +50,9 @@ UPDATE transactional_emails t
  WHERE t.id = ANY(%(ids)s) AND t.claimed_by = %(slice)s AND t.call_started_at IS NULL
    AND t.sent_at IS NULL AND t.lease_until > clock_timestamp()
    AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = t.email AND x.reason = ANY(%(blocking)s))
+   AND NOT {listed_by_hash}
 RETURNING t.id
-"""
+""".replace("{listed_by_hash}", _BLOCKED_BY_HASH.replace("{column}", "t.email"))
 
 # An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
 # other answer counts only while the row is still this worker's.
@@ -100,7 +106,7 @@ def claim(*, slice_id: UUID, limit: int, lease: float) -> tuple[list[int], int]:
     """
     values: dict[str, Any] = {"slice": slice_id, "limit": limit, "lease": lease, "suppressed": SkipReason.SUPPRESSED}
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values | {"blocking": list(BLOCKS_ALL_MAIL)})
+        cursor.execute(_CLAIM, values | {"blocking": list(BLOCKS_ALL_MAIL)} | keyed_hashes.parameters())
         rows = cursor.fetchall()
     claimed = sorted(id_ for id_, no in rows if not no)
     return claimed, len(rows) - len(claimed)
@@ -116,7 +122,7 @@ class TransactionalLedger:
         """Mark calls started where the address still allows it; returns those ids."""
         values: dict[str, Any] = {"ids": ids, "slice": self.slice_id, "lease": self.call_lease, "blocking": list(BLOCKS_ALL_MAIL)}
         with connection.cursor() as cursor:
-            cursor.execute(_START, values)
+            cursor.execute(_START, values | keyed_hashes.parameters())
             return {id_ for (id_,) in cursor.fetchall()}
 
     def record(self, settled: Sequence[Settled]) -> None:

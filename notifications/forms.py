@@ -1,7 +1,7 @@
 """What staff type about addresses that must not be written to."""
 
 from django import forms
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from notifications.models import Suppression, SuppressionReason
 from outreach.form_fields import AddressField
@@ -34,4 +34,18 @@ class LiftForm(forms.Form):
         max_length=1000,
         widget=UnfoldAdminTextInputWidget(attrs={"autofocus": True, "autocomplete": "off"}),
         help_text="Kept for good, with your name.",
+    )
+
+
+class SuppressionFileForm(forms.Form):
+    """A file of addresses that must not be written to."""
+
+    file = forms.FileField(
+        label="CSV file",
+        widget=UnfoldAdminFileFieldWidget(attrs={"accept": ".csv,.tsv,.txt,text/csv"}),
+        help_text="The first row names the columns; one of them is email.",
+    )
+    # Comes after the file: where it is missing, the upload broke off and the file is a part of itself.
+    complete = forms.CharField(
+        widget=forms.HiddenInput, error_messages={"required": "The upload broke off: send the file again."}
     )

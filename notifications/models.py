@@ -124,10 +124,17 @@ class Suppression(models.Model):
     unsubscribed_at = models.DateTimeField(null=True, blank=True, editable=False)
     source = models.CharField(max_length=150, blank=True, help_text="Who or what put it here.")
     note = models.TextField(blank=True)
+    # When the SES account's own list was last known to have it; never asked for again from then on.
+    at_ses_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "email_suppressions"
-        indexes: ClassVar = [models.Index(fields=["-suppressed_at"], name="suppressions_recent")]
+        indexes: ClassVar = [
+            models.Index(fields=["-suppressed_at"], name="suppressions_recent"),
+            models.Index(
+                fields=["id"], name="suppressions_for_ses", condition=Q(reason__in=["bounce", "complaint"], at_ses_at=None)
+            ),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(reason__in=SuppressionReason.values), name="suppression_reason_known"),
             models.CheckConstraint(
@@ -155,6 +162,37 @@ class SuppressionLift(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} lifted by {self.lifted_by}"
+
+
+class SesListConflict(models.Model):
+    """An address that SES still keeps on the account's list after a person took it off ours; and its removal there.
+
+    Nothing is deleted at SES without a person: `settled_*` say who did, when and why.
+    """
+
+    address = models.CharField(max_length=320, help_text="As SES spells it.")
+    reason = models.CharField(max_length=12, choices=SuppressionReason)
+    listed_at = models.DateTimeField(null=True, blank=True, help_text="Since when SES has listed it.")
+    found_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.CharField(max_length=150, blank=True)
+    why = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "email_ses_list_conflicts"
+        verbose_name = "conflict with SES"
+        verbose_name_plural = "conflicts with SES"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["address"], condition=Q(settled_at=None), name="one_open_conflict_per_address"),
+            models.CheckConstraint(
+                condition=Q(settled_at=None, settled_by="", why="")
+                | (Q(settled_at__isnull=False) & ~Q(settled_by="") & ~Q(why="")),
+                name="settled_conflict_says_who_and_why",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.reason})"
 
 
 class EmailEvent(models.Model):
@@ -255,6 +293,7 @@ class SkipReason(models.TextChoices):
 
     SUPPRESSED = "suppressed"
     NOT_ALLOWED = "not_allowed", "not in EMAIL_ALLOWED_RECIPIENTS"
+    ERASED = "erased", "the person was erased"
 
 
 def _new_key() -> str:

@@ -15,6 +15,7 @@ from notifications import email_templates, waking
 from notifications.messages import Attachment, OutgoingMessage, UnsendableMessage, message_tags
 from notifications.models import BLOCKS_ALL_MAIL, SkipReason, Suppression, TransactionalContent, TransactionalEmail
 from notifications.transports.guarded import may_receive
+from outreach import keyed_hashes
 from outreach.errors import DomainError
 
 log = structlog.get_logger("notifications")
@@ -93,7 +94,7 @@ def message_of(email_id: int) -> OutgoingMessage:
 
 
 def _refusal(to: str) -> str:
-    if Suppression.objects.filter(email=to, reason__in=BLOCKS_ALL_MAIL).exists():
+    if Suppression.objects.filter(email__in=[to, keyed_hashes.hash_of(to)], reason__in=BLOCKS_ALL_MAIL).exists():
         return SkipReason.SUPPRESSED
     return "" if may_receive(to) else SkipReason.NOT_ALLOWED
 

@@ -157,7 +157,7 @@ def unpark(*, message_ids: Iterable[str]) -> int:
 @transaction.atomic
 def _apply(stored: Events, *, now: datetime) -> tuple[list[_Mark], Report]:
     rows = list(stored.select_for_update(skip_locked=True))
-    _one_batch_at_a_time()
+    one_batch_at_a_time()
     events = [read(row) for row in rows]
     known = look_up(events)
     told = [
@@ -196,7 +196,8 @@ def _apply_each(stored: Events, *, now: datetime, quietly: bool) -> Report:
     return report
 
 
-def _one_batch_at_a_time() -> None:
+def one_batch_at_a_time() -> None:
+    """Wait until nobody else applies events, and hold them off until this transaction ends; events themselves come first."""
     # Three statements cannot keep one order of addresses; and a run of soft bounces is judged knowing all that was told.
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_BATCH])

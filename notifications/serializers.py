@@ -30,3 +30,23 @@ class LiftSerializer(serializers.Serializer[dict[str, Any]]):
     """Why an address may be written to again."""
 
     reason = serializers.CharField(max_length=1000, required=False, allow_blank=True, default="")
+
+
+class SuppressionFileErrorSerializer(serializers.Serializer[Any]):
+    """A row that was not taken."""
+
+    line = serializers.IntegerField()
+    email = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SuppressionFileSerializer(serializers.Serializer[Any]):
+    """The account of a file: `rows = added + changed + unchanged + invalid`, and its first 100 errors."""
+
+    rows = serializers.IntegerField()
+    added = serializers.IntegerField()
+    changed = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    invalid = serializers.IntegerField()
+    errors = SuppressionFileErrorSerializer(many=True)  # type: ignore[assignment]  # the contract's name for them

@@ -65,3 +65,13 @@ email_events = Signal()
 # SES has switched our sending off. Arguments: reason, in words for people; now.
 # Receivers stop what they send before they return, and return how many things they stopped.
 sending_disabled = Signal()
+
+# Erase what you hold about this person, in the caller's transaction. Arguments: email, normalised; prospect_ids, a list of
+# ints, locked by the caller; now. Receivers leave nothing but `keyed_hashes.hash_of(address)`, and return {table: count}.
+person_erased = Signal()
+
+# Which mails did you send to this person? Arguments: email, prospect_ids. Receivers return (message ids, send ids), two sets.
+person_mails = Signal()
+
+# What do you hold about this person? Arguments: email, prospect_ids. Receivers return {section: rows}, ready for JSON.
+person_exported = Signal()

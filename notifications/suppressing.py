@@ -7,9 +7,10 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from notifications.models import STRENGTH, Suppression, SuppressionLift, SuppressionReason
+from outreach import keyed_hashes
 from outreach.errors import DomainError
 
 log = structlog.get_logger("notifications")
@@ -28,8 +29,8 @@ _MORE = """(%(rank)s - array_position(
 # Equally strong reasons keep the earliest time, so that it does not matter which came first.
 _UPSERT = """
 INSERT INTO email_suppressions AS old (email, reason, suppressed_at, source, note, unsubscribed_at)
-SELECT address, %(reason)s, min(since), %(source)s, %(note)s, CASE WHEN %(is_no)s THEN min(since) END
-  FROM unnest(%(emails)s::text[], %(since)s::timestamptz[]) AS given (address, since)
+SELECT address, %(reason)s, min(since), %(source)s, min(note), CASE WHEN %(is_no)s THEN min(since) END
+  FROM unnest(%(emails)s::text[], %(since)s::timestamptz[], %(notes)s::text[]) AS given (address, since, note)
  GROUP BY address ORDER BY address
 ON CONFLICT (email) DO UPDATE
    SET (reason, suppressed_at, source, note) = (
@@ -42,8 +43,15 @@ ON CONFLICT (email) DO UPDATE
        unsubscribed_at = least(old.unsubscribed_at, excluded.unsubscribed_at)
  WHERE {more} > 0 OR {more} = 0 AND excluded.suppressed_at < old.suppressed_at
     OR excluded.unsubscribed_at < coalesce(old.unsubscribed_at, 'infinity')
-RETURNING email
+RETURNING email, old.xmax = 0
 """.replace("{more}", _MORE)
+
+# Whether an address is on the list by its hash; asked only while there are hashes at all. For statements that have
+# `keyed_hashes.parameters()` among theirs.
+LISTED_BY_HASH = f"""(
+    (SELECT EXISTS (SELECT FROM email_suppressions WHERE email LIKE 'erased-%%'))
+    AND EXISTS (SELECT FROM email_suppressions hashed WHERE hashed.email = {keyed_hashes.SQL})
+)"""  # noqa: S608 (a constant)
 
 _REVISE = """
 WITH revised AS (SELECT * FROM unnest(%(emails)s::text[], %(since)s::timestamptz[]) AS r (email, since)),
@@ -84,21 +92,26 @@ def suppress(emails: Iterable[str], *, reason: SuppressionReason, source: str, n
 
 def suppress_since(since: Mapping[str, datetime], *, reason: SuppressionReason, source: str, note: str = "") -> int:
     """The same, each address since a time of its own; of one reason the earliest time counts."""
+    return sum(_write(since, dict.fromkeys(since, note), reason=reason, source=source))
+
+
+def suppress_noted(notes: Mapping[str, str], *, reason: SuppressionReason, source: str, now: datetime) -> tuple[int, int]:
+    """The same, each address with a note of its own. Returns how many were put on the list, and how many changed there."""
+    return _write(dict.fromkeys(notes, now), notes, reason=reason, source=source) if notes else (0, 0)
+
+
+def _write(since: Mapping[str, datetime], notes: Mapping[str, str], *, reason: SuppressionReason, source: str) -> tuple[int, int]:
     rank = "soft" if source == SOFT_BOUNCES else reason
-    values: dict[str, Any] = {
-        "reason": reason,
-        "source": source[:150],
-        "note": note,
-        "is_no": reason == SuppressionReason.UNSUBSCRIBE,
-    }
-    values |= {"emails": list(since), "since": list(since.values())}
+    values: dict[str, Any] = {"reason": reason, "source": source[:150], "is_no": reason == SuppressionReason.UNSUBSCRIBE}
+    values |= {"emails": list(since), "since": list(since.values()), "notes": [notes[email] for email in since]}
     values |= {"soft": SOFT_BOUNCES, "ranks": _RANKS, "rank": _RANKS.index(rank) + 1}
     with connection.cursor() as cursor:
         cursor.execute(_UPSERT, values)
-        written = [email for (email,) in cursor.fetchall()]
+        written = dict(cursor.fetchall())
     # Not before the commit: what is rolled back has suppressed nobody.
-    transaction.on_commit(partial(_log_suppressed, written, reason=reason, source=source))
-    return len(written)
+    transaction.on_commit(partial(_log_suppressed, list(written), reason=reason, source=source))
+    added = sum(written.values())
+    return added, len(written) - added
 
 
 def revise_soft_bounces(since: Mapping[str, datetime | None]) -> dict[str, datetime]:
@@ -133,7 +146,12 @@ def lifted_since(lifts: Mapping[tuple[str, str], datetime], email: str, reason: 
 
 def is_suppressed(email: str) -> bool:
     """Whether anything at all keeps this normalised address from getting outreach mail."""
-    return Suppression.objects.filter(email=email).exists()
+    return listed(email).exists()
+
+
+def listed(email: str) -> QuerySet[Suppression]:
+    """What the list knows about a normalised address: by itself, and by its hash when the person was erased."""
+    return Suppression.objects.filter(email__in=[email, keyed_hashes.hash_of(email)])
 
 
 @transaction.atomic

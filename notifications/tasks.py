@@ -1,14 +1,16 @@
 """Celery's part in events and in transactional mail: do what waits, again and again until nothing does."""
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from notifications import dispatching, forgetting, recording, revisiting, transports, waking
+from notifications import dispatching, forgetting, recording, revisiting, suppression_syncing, transports, waking
 from notifications.setup import subscribing
 from outreach.publishing import publish
 
 _BATCH = 500
 _FORGOTTEN_AT_ONCE = 5000
+_MOST_PUTS = 2000  # one a second: about forty minutes; the next night goes on
 
 
 @shared_task(ignore_result=True)
@@ -53,3 +55,10 @@ def sweep_outbox() -> None:
 def confirm_subscription(topic_arn: str, token: str) -> None:
     """Confirm the subscription of our SNS route to its topic. Never raises: Celery would log the token."""
     subscribing.confirm(topic_arn, token)
+
+
+@shared_task(ignore_result=True)
+def sync_suppressions() -> None:
+    """Nightly: SES' list and ours learn of each other."""
+    if settings.EMAIL_MODE == "ses":
+        suppression_syncing.sync_quietly(transports.suppressions(), most_puts=_MOST_PUTS, now=timezone.now())

@@ -60,6 +60,8 @@ def domain_of(address: str) -> str:
 def masked(address: str) -> str:
     """The address with most of it hidden, for pages that anyone with the link can open: `a•••@e•••.com`."""
     local, _, domain = address.rpartition("@")
+    if not local:  # all that is left of somebody who was erased
+        return "•••"
     name, _, suffix = domain.rpartition(".")
     return f"{local[:1]}•••@{name[:1]}•••.{suffix}"
 

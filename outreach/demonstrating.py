@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 
 from campaigns import editing, lifecycle
 from campaigns.models import Campaign, CampaignStatus
+from outreach import uploading
 from outreach.errors import DomainError
-from prospects import importing, uploading
+from prospects import importing
 from prospects.models import Prospect, ProspectImport
 
 PEOPLE = settings.BASE_DIR / "demo" / "prospects.csv"

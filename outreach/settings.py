@@ -70,6 +70,9 @@ EVENT_RETENTION_DAYS = env.whole("EVENT_RETENTION_DAYS", 90, least=0, most=36_50
 EVENT_STRANGER_RETENTION_DAYS = env.whole("EVENT_STRANGER_RETENTION_DAYS", 14, least=0, most=36_500)
 EVENT_GAP_HOURS = env.whole("EVENT_GAP_HOURS", 24, least=1, most=8760)
 POSTAL_ADDRESS = env.text("POSTAL_ADDRESS")
+SUPPRESSION_KEEP = env.choice("SUPPRESSION_KEEP", ("address", "hash"), "address")
+# What erased addresses are hashed with: it must outlive SECRET_KEY, or they would not be known again.
+ERASURE_KEY = env.text("ERASURE_KEY") or SECRET_KEY
 IMPORT_INLINE_LIMIT = env.whole("IMPORT_INLINE_LIMIT", 5_000_000, least=1, most=100_000_000)
 IMPORT_MAX_BYTES = env.whole("IMPORT_MAX_BYTES", 1_000_000_000, least=1, most=10_000_000_000)
 IMPORT_DIRECTORY = Path(env.text("IMPORT_DIRECTORY") or BASE_DIR / ".local" / "imports")
@@ -373,6 +376,11 @@ for _queue in {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_T
         "task": "outreach.tasks.heartbeat",
         "schedule": 10.0,
         "options": {"queue": _queue, "expires": 10},
+    }
+if EMAIL_MODE == "ses":
+    CELERY_BEAT_SCHEDULE["sync-suppressions"] = {
+        "task": "notifications.tasks.sync_suppressions",
+        "schedule": crontab(hour="2", minute="10"),
     }
 
 # --- The admin --------------------------------------------------------------------------------------------

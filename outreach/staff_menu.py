@@ -22,6 +22,7 @@ _MENU = (
             ("Prospects", "group", "prospects", "prospect"),
             ("Imports", "upload_file", "prospects", "prospectimport"),
             ("Unsubscribes", "unsubscribe", "prospects", "unsubscribe"),
+            ("Erased and exported", "person_remove", "prospects", "personrequest"),
         ),
     ),
     (
@@ -30,6 +31,7 @@ _MENU = (
             ("Transactional mail", "outbox", "notifications", "transactionalemail"),
             ("Suppressions", "block", "notifications", "suppression"),
             ("Lifted suppressions", "lock_open", "notifications", "suppressionlift"),
+            ("Conflicts with SES", "sync_problem", "notifications", "seslistconflict"),
             ("Events", "sensors", "notifications", "emailevent"),
         ),
     ),

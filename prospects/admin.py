@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
@@ -17,11 +17,12 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from notifications.models import Suppression
+from outreach import keyed_hashes, uploading
 from outreach.errors import DomainError
 from outreach.staff_pages import ReadOnlyAdmin, StaffAdmin, choice_filter, label
-from prospects import editing, importing, uploading
-from prospects.forms import ImportForm, ProspectForm
-from prospects.models import Prospect, ProspectImport, ProspectStatus, Unsubscribe
+from prospects import editing, erasing, importing
+from prospects.forms import EraseForm, ImportForm, ProspectForm
+from prospects.models import PersonRequest, Prospect, ProspectImport, ProspectStatus, Unsubscribe
 
 _TONES = {
     ProspectStatus.ACTIVE: "good",
@@ -79,8 +80,12 @@ class ProspectAdmin(StaffAdmin[Prospect]):
     readonly_fields = ("unsubscribed_at", "bounced_at", "complained_at")
 
     def get_urls(self) -> list[URLPattern]:
-        importing_page = self.admin_site.admin_view(self.import_page)
-        return [path("import/", importing_page, name="prospects_prospect_import"), *super().get_urls()]
+        view = self.admin_site.admin_view
+        return [
+            path("import/", view(self.import_page), name="prospects_prospect_import"),
+            path("<int:pk>/erase/", view(self.erase_page), name="prospects_prospect_erase"),
+            *super().get_urls(),
+        ]
 
     def find(self, queryset: QuerySet[Prospect], text: str) -> QuerySet[Prospect]:
         if "@" in text:
@@ -128,6 +133,25 @@ class ProspectAdmin(StaffAdmin[Prospect]):
 
     def delete_model(self, request: HttpRequest, obj: Prospect) -> None:
         editing.delete_prospect(obj)
+
+    def erase_page(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """GET asks why and for the address, POST erases everything about the person."""
+        if not request.user.has_perm("prospects.erase_person"):
+            raise PermissionDenied
+        prospect = get_object_or_404(Prospect, pk=pk)
+        form = EraseForm(request.POST or None, email=prospect.email)
+        if request.method == "POST" and form.is_valid():
+            by, why = request.user.get_username(), form.cleaned_data["why"]
+            try:
+                erasing.erase_person(prospect.email, by=by, why=why, now=timezone.now())
+            except DomainError as error:
+                messages.error(request, error.detail)
+            else:
+                messages.success(request, "The person is erased.")
+            return HttpResponseRedirect(reverse("admin:prospects_prospect_changelist"))
+        context = {"title": "Erase", "opts": self.opts, "original": prospect, "form": form, "keeps": settings.SUPPRESSION_KEEP}
+        context = {**self.admin_site.each_context(request), **context}
+        return TemplateResponse(request, "admin/prospects/prospect/erase.html", context)
 
     def import_page(self, request: HttpRequest) -> HttpResponse:
         """A file of people goes to the importer; its account is on the import's page."""
@@ -207,6 +231,21 @@ class UnsubscribeAdmin(ReadOnlyAdmin[Unsubscribe]):
 
     def find(self, queryset: QuerySet[Unsubscribe], text: str) -> QuerySet[Unsubscribe]:
         return queryset.filter(email__startswith=text.lower())
+
+
+@admin.register(PersonRequest)
+class PersonRequestAdmin(ReadOnlyAdmin[PersonRequest]):
+    """Whose data was erased or exported, by whom and why; search with the address, which is hashed for it."""
+
+    list_display = ("kind", "requested_at", "requested_by", "why", "email_hash")
+    list_filter = (choice_filter("kind", PersonRequest.Kind.choices),)
+    search_fields = ("email_hash",)
+    search_help_text = "A whole address, or its hash"
+    ordering = ("-pk",)
+    fields = ("kind", "email_hash", "requested_by", "requested_at", "why", "counts")
+
+    def find(self, queryset: QuerySet[PersonRequest], text: str) -> QuerySet[PersonRequest]:
+        return queryset.filter(email_hash=keyed_hashes.hash_of(text.lower()))
 
 
 def _take_in(upload: UploadedFile[Any], *, by: str) -> ProspectImport:

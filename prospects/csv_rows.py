@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from outreach import addresses
+from outreach import addresses, csv_text
 from outreach.errors import DomainError
-from prospects import cleaning, csv_text
+from prospects import cleaning
 
 _LONGEST = {"first_name": 150, "last_name": 150, "company": 200, "source": 200}
 _SPELLINGS = {

@@ -142,12 +142,13 @@ def _make_active(prospect: Prospect, *, by: str, now: datetime) -> None:
 
 def _known_facts(email: str) -> dict[str, datetime]:
     """What the suppression list says about an address, as a prospect's facts."""
-    listed = Suppression.objects.filter(email=email).first()
-    if listed is None:
-        return {}
-    fact = _FACT_OF_REASON.get(SuppressionReason(listed.reason))
-    facts = {fact: listed.suppressed_at} if fact else {}
-    return facts | ({"unsubscribed_at": listed.unsubscribed_at} if listed.unsubscribed_at else {})
+    facts: dict[str, datetime] = {}
+    for listed in suppressing.listed(email):
+        if fact := _FACT_OF_REASON.get(SuppressionReason(listed.reason)):
+            facts[fact] = listed.suppressed_at
+        if listed.unsubscribed_at:
+            facts["unsubscribed_at"] = listed.unsubscribed_at
+    return facts
 
 
 def _fresh(prospect: Prospect) -> Prospect:

@@ -118,3 +118,29 @@ class ImportForm(forms.Form):
     complete = forms.CharField(
         widget=forms.HiddenInput, error_messages={"required": "The upload broke off: send the file again."}
     )
+
+
+class EraseForm(forms.Form):
+    """Why a person is erased, and that it is meant."""
+
+    address = forms.CharField(
+        label="Type the address to confirm",
+        max_length=320,
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+    why = forms.CharField(
+        label="Why?",
+        max_length=1000,
+        widget=widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}),
+        help_text="Kept for good, with your name and without any address.",
+    )
+
+    def __init__(self, *args: Any, email: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.email = email
+
+    def clean_address(self) -> str:
+        given = str(self.cleaned_data["address"]).strip()
+        if given.lower() != self.email:
+            raise forms.ValidationError("This is another address.", code="other")
+        return given

@@ -12,9 +12,9 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models.functions import Now
 from psycopg.errors import DeadlockDetected, LockNotAvailable
 
-from outreach import publishing
+from outreach import publishing, uploading
 from outreach.errors import DomainError
-from prospects import cleaning, csv_rows, staging, uploading
+from prospects import cleaning, csv_rows, staging
 from prospects.models import ProspectImport
 
 logger = logging.getLogger(__name__)

@@ -60,6 +60,7 @@ class Prospect(models.Model):
 
     class Meta:
         db_table = "prospects"
+        permissions: ClassVar = [("erase_person", "Can erase everything held about a person")]
         indexes: ClassVar = [
             GinIndex(fields=["tags"], name="prospects_tags"),
             models.Index(fields=["status", "id"], name="prospects_status"),
@@ -200,3 +201,30 @@ class RejectedRow(models.Model):
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.code}"
+
+
+class PersonRequest(models.Model):
+    """The audit of a person's rights: whose data was erased or exported (by keyed hash), by whom, when and why."""
+
+    class Kind(models.TextChoices):
+        ERASE = "erase", "Erased"
+        EXPORT = "export", "Exported"
+
+    kind = models.CharField(max_length=6, choices=Kind)
+    email_hash = models.CharField(max_length=80, db_index=True)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField()
+    why = models.TextField(blank=True)
+    counts = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "person_requests"
+        verbose_name = "erasure or export"
+        verbose_name_plural = "erased and exported"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(kind="erase") | ~Q(why=""), name="erasure_has_a_reason"),
+            models.CheckConstraint(condition=~Q(requested_by=""), name="person_request_says_who"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.email_hash}"

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from outreach import keyed_hashes
 from prospects.csv_rows import Person, Rejected
 
 # Cleaned tags hold no control characters, so a tab can stand between them.
@@ -86,6 +87,18 @@ WITH people AS (
 SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written
 """  # noqa: S608 (both parts are constants of this file)
 
+# Of people who were erased the list may have the hash alone. Nothing to do, and nothing read, while it has none.
+_MARK_BY_HASH = """
+UPDATE prospects p
+   SET unsubscribed_at = coalesce(p.unsubscribed_at, s.unsubscribed_at),
+       bounced_at = coalesce(p.bounced_at, CASE WHEN s.reason = 'bounce' THEN s.suppressed_at END),
+       complained_at = coalesce(p.complained_at, CASE WHEN s.reason = 'complaint' THEN s.suppressed_at END)
+  FROM (SELECT DISTINCT email FROM staged
+         WHERE code IS NULL AND (SELECT EXISTS (SELECT FROM email_suppressions WHERE email LIKE 'erased-%%'))) AS n
+  JOIN email_suppressions s ON s.email = {hashed}
+ WHERE p.email = n.email AND p.created_at = %(now)s
+""".replace("{hashed}", keyed_hashes.SQL.format(column="n.email"))
+
 _COUNT_SUPPRESSED = """
 SELECT count(DISTINCT staged.email)
   FROM staged
@@ -142,6 +155,8 @@ def write(now: datetime) -> Written:
         (suppressed,) = cursor.fetchone()
         cursor.execute(_UPSERT, {"now": now})
         created, updated = cursor.fetchone()
+        cursor.execute(_MARK_BY_HASH, {"now": now, **keyed_hashes.parameters()})
+        suppressed += cursor.rowcount
     return Written(created, updated, suppressed)
 
 

@@ -1,29 +1,25 @@
 """The API of people and imports: translate a request, make one domain call, translate back."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
-from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics, parsers, serializers, status
-from rest_framework.exceptions import NotFound, ParseError, UnsupportedMediaType
+from rest_framework import generics, serializers, status
+from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from outreach import csv_text, receiving
 from outreach.authentication import actor
-from prospects import csv_text, editing, importing, uploading
+from prospects import editing, importing
 from prospects.filters import ProspectFilter
 from prospects.models import Prospect, ProspectImport
 from prospects.serializers import ImportOptionsSerializer, ProspectImportSerializer, ProspectSerializer
-
-_FORM = "multipart/form-data"
-_RAW = frozenset({"text/csv", "application/csv", "text/plain", "application/octet-stream"})
 
 
 class ProspectList(generics.ListCreateAPIView[Prospect]):
@@ -66,16 +62,6 @@ class ProspectDetail(_ById, generics.RetrieveUpdateDestroyAPIView[Prospect]):
         editing.delete_prospect(instance)
 
 
-class _FormParser(parsers.MultiPartParser):
-    """A form; one with hundreds of fields or files is a bad request and no server error."""
-
-    def parse(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().parse(*args, **kwargs)
-        except SuspiciousOperation as error:
-            raise ParseError("The form has too many fields.") from error
-
-
 class ImportProspects(APIView):
     """Import a CSV file: the body itself, or the field `file` of a form.
 
@@ -84,20 +70,24 @@ class ImportProspects(APIView):
     """
 
     permission = "prospects.add_prospect"
-    parser_classes = (_FormParser,)
+    parser_classes = (receiving.FormParser,)
 
     @extend_schema(
         parameters=[ImportOptionsSerializer],
         request={
             "text/csv": OpenApiTypes.BINARY,
-            _FORM: {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]},
+            receiving.FORM: {
+                "type": "object",
+                "properties": {"file": {"type": "string", "format": "binary"}},
+                "required": ["file"],
+            },
         },
         responses={200: ProspectImportSerializer, 202: ProspectImportSerializer},
     )
     def post(self, request: Request) -> Response:
         options = ImportOptionsSerializer(data=request.query_params)
         options.is_valid(raise_exception=True)
-        path, name = _received(request)
+        path, name = receiving.receive(request)
         record = importing.accept_file(
             path,
             file_name=name,
@@ -140,37 +130,3 @@ def _rejected(record: ProspectImport) -> Iterator[tuple[object, ...]]:
     names = ("line", "email", "code", "detail")
     yield names
     yield from record.rejected_rows.order_by("line", "pk").values_list(*names).iterator(chunk_size=2_000)
-
-
-def _received(request: Request) -> tuple[Path, str]:
-    """The uploaded file, kept, and its name."""
-    http, length = request._request, _content_length(request)
-    uploading.refuse_too_large(length or 0)
-    if http.content_type in _RAW:
-        return uploading.keep(uploading.pieces_of(_body(http), length=length)), ""
-    if http.content_type != _FORM:
-        raise UnsupportedMediaType(http.content_type or "nothing")
-    upload = request.FILES.get("file")
-    _refuse_broken_off(http)
-    if upload is None:
-        raise uploading.NoFile
-    return uploading.keep(upload.chunks()), upload.name or ""
-
-
-def _content_length(request: Request) -> int | None:
-    given = request.META.get("CONTENT_LENGTH") or ""
-    return int(given) if given.isascii() and given.isdecimal() else None
-
-
-def _body(http: HttpRequest) -> Any:
-    """The body as a stream. Django reads CONTENT_LENGTH bytes, so none of a chunked one: that is the server's."""
-    if "CONTENT_LENGTH" not in http.META and http.META.get("wsgi.input_terminated"):
-        return http.META["wsgi.input"]
-    return http
-
-
-def _refuse_broken_off(http: HttpRequest) -> None:
-    """Raises IncompleteUpload for a form whose sender hung up: its last file would be a part of itself."""
-    stream = getattr(http, "_stream", None)
-    if getattr(stream, "_pos", 0) < getattr(stream, "limit", 0):
-        raise uploading.IncompleteUpload

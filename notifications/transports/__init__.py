@@ -8,6 +8,7 @@ from notifications.transports.base import Transport
 from notifications.transports.guarded import GuardedTransport
 from notifications.transports.log import LogTransport
 from notifications.transports.ses import SesTransport
+from notifications.transports.ses_suppressions import SesSuppressions
 
 
 def configured() -> Transport:
@@ -16,6 +17,11 @@ def configured() -> Transport:
         return LogTransport()
     transport = _ses(settings.SES_REGION)
     return GuardedTransport(transport, settings.EMAIL_ALLOWED_RECIPIENTS) if settings.EMAIL_ALLOWED_RECIPIENTS else transport
+
+
+def suppressions() -> SesSuppressions:
+    """The account's own suppression list at SES."""
+    return SesSuppressions(settings.SES_REGION)
 
 
 @lru_cache(maxsize=4)

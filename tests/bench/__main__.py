@@ -56,7 +56,8 @@ def bench_import(rows=100_000):
     """A file of people through the real importer: new, then again unchanged."""
     from django.utils import timezone
 
-    from prospects import importing, uploading
+    from outreach import uploading
+    from prospects import importing
 
     def lines():
         yield b"email,first_name,last_name,company,tags,city\n"

@@ -7,7 +7,8 @@ from pathlib import Path
 from django.db import connections
 from django.utils import timezone
 
-from prospects import csv_rows, importing, uploading
+from outreach import uploading
+from prospects import csv_rows, importing
 
 
 def read(content):

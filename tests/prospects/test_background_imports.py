@@ -5,8 +5,9 @@ from unittest import mock
 
 import pytest
 
+from outreach import uploading
 from outreach.parsing import BodyTooLarge
-from prospects import csv_rows, importing, staging, uploading
+from prospects import csv_rows, importing, staging
 from prospects.models import Prospect, ProspectImport
 from tests.factories import ProspectImportFactory
 from tests.prospects.files import counts, import_text, keep, queue_text

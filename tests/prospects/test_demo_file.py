@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from outreach import addresses
-from prospects import importing, uploading
+from outreach import addresses, uploading
+from prospects import importing
 from prospects.models import Prospect
 
 DEMO = Path(__file__).parents[2] / "demo"

@@ -3,7 +3,8 @@ from unittest import mock
 import pytest
 
 from notifications.models import SuppressionReason
-from prospects import csv_text, staging
+from outreach import csv_text
+from prospects import staging
 from prospects.models import Prospect, ProspectImport, ProspectStatus
 from tests.factories import ProspectFactory, SuppressionFactory
 from tests.prospects.files import counts, import_text

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from django.http import StreamingHttpResponse
+
 from outreach.errors import DomainError
 
 # The csv module refuses longer fields; said here because our answers quote it.
@@ -100,6 +102,12 @@ def write_lines(rows: Iterable[Iterable[object]]) -> Iterator[str]:
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
+
+
+def attachment(rows: Iterable[Iterable[object]], *, name: str) -> StreamingHttpResponse:
+    """The rows as a file to keep, written while it is read, and kept by no cache."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return StreamingHttpResponse(write_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _harmless(cell: str) -> str:

@@ -5,7 +5,8 @@ import zipfile
 
 import pytest
 
-from prospects import csv_rows, csv_text
+from outreach import csv_text
+from prospects import csv_rows
 from prospects.csv_rows import Person
 from tests.prospects.files import read
 
