@@ -10,6 +10,8 @@ PORT ?= 8000
 KILLS ?= 1000
 PACE_SECONDS ?= 600
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+# One more than there are cores: journeys and chaos wait more than they compute.
+TEST_PROCESSES ?= $(shell $(if $(wildcard /proc/cpuinfo),echo $$(( $$(nproc) + 1 )),echo auto))
 # What no check or test may read from a person's shell or .env.
 CLEAN = env -u DATABASE_URL -u REDIS_URL ENV_FILE=/dev/null
 CLEAN_DEMO = env -u DATABASE_URL -u REDIS_URL -u EMAIL_MODE -u ENV ENV_FILE=/dev/null
@@ -44,7 +46,7 @@ run: $(VENV)/.local ## everything with your own data, kept in .local
 	@$(PY) manage.py up $(WITH_PORT)
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
-	$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(PY) -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile
 
 chaos: $(VENV)/.dev ## kills, outages and the exact pace, for an hour (KILLS=1000, PACE_SECONDS=600)
 	@$(CLEAN_DEMO) DJANGO_SETTINGS_MODULE=outreach.settings $(PY) -m tests.chaos --kills $(KILLS) --seconds $(PACE_SECONDS)

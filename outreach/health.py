@@ -131,7 +131,7 @@ def _worker() -> Condition:
     now = timezone.now()
     queues = {name: _since(now, at) for name, at in heartbeats.seen(heartbeats.queues()).items()}
     limit = heartbeats.FRESH_FOR.total_seconds()
-    idle = [name for name, since in queues.items() if since is None or since > limit]
+    idle = [name for name, since in queues.items() if (since is None or since > limit) and name not in heartbeats.SPARE]
     latest = min((since for since in queues.values() if since is not None), default=None)
     return Condition(
         _why_idle(idle, queues) if idle else "",

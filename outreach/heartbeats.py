@@ -16,6 +16,8 @@ from django.utils import timezone
 
 FRESH_FOR = timedelta(seconds=60)
 BEAT = "beat"
+# What waits in these is done by a task of another queue too, only later (`sweep_outbox`): no worker of their own, no harm.
+SPARE = frozenset({"transactional"})
 _KEPT_SECONDS = 86_400
 _NOT_OFTENER_THAN = 3.0  # seconds
 _last_written: dict[str, float] = {}

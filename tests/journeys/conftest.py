@@ -20,6 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s" * 40
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """A test that stops the site of its module comes last in it, however the others are shuffled."""
+    modules = {}
+    for item in items:
+        modules.setdefault(item.path, len(modules))
+    items.sort(key=lambda item: (modules[item.path], item.get_closest_marker("stops_the_site") is not None))
+
+
 class Site:
     """A running `up`: its address, its log lines, its processes."""
 

@@ -118,6 +118,7 @@ def test_no_program_of_the_demo_knows_anything_of_the_person_s_own(demo):
         assert env["ENV_FILE"] == os.devnull
 
 
+@pytest.mark.stops_the_site
 def test_ctrl_c_stops_the_simulator_after_the_workers_and_nothing_is_left(demo):
     family = psutil.Process(demo.process.pid).children(recursive=True)
     assert any("ses_simulator" in " ".join(one.cmdline()) for one in family)

@@ -132,6 +132,7 @@ def test_no_line_holds_a_link_or_a_secret(running, campaign):
 
 
 # The last: it stops the site.
+@pytest.mark.stops_the_site
 def test_every_line_parses_from_the_first_to_the_last(running, campaign):
     running.stop()
 

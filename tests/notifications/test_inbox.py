@@ -184,7 +184,7 @@ def test_five_hundred_events_take_a_handful_of_statements(apply, django_assert_m
     events.post(*(events.envelope(kind, **events.about(send)) for send in sends for kind in kinds))
     events.post(*(events.envelope("open", message_id=f"foreign-{n}") for n in range(50)))
 
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(24):
         assert recording.apply_events(now=now, limit=500) == 500
 
 

@@ -80,7 +80,7 @@ def test_no_worker_at_all_shows(now, workers):
     status, body = readyz()
 
     assert status == 503
-    assert body["reasons"]["worker"] == "no worker answers; no task was run on: campaigns yet, default yet, transactional yet"
+    assert body["reasons"]["worker"] == "no worker answers; no task was run on: campaigns yet, default yet"
 
 
 def test_a_worker_that_is_alive_but_does_not_consume_shows(now, workers):
