@@ -27,7 +27,8 @@ log = structlog.get_logger("notifications")
 LONGEST_WAIT = 8.0
 # Mails whose slots lie within this many seconds are started in one statement.
 _GROUP_SECONDS = 0.1
-_LARGEST_GROUP = 500
+_LARGEST_GROUP = 50
+_LARGEST_GROUP_TOGETHER = 500
 # Mails of one call leave at one moment; so many seconds' worth squeeze no more into a sliding second
 # than `pacing.tolerance` does. Fewer than ten are not worth a call that may leave all of them unknown.
 _TOGETHER_SECONDS = 0.025
@@ -44,6 +45,8 @@ _NOT_CALLED = Outcome(Verdict.WAIT, error="The machine stalled before the call."
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
 _MOST_HANDS = 64
+# Each holds fifty mails and their JSON: more would cost memory, and a lane more costs less.
+_MOST_HANDS_TOGETHER = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +128,13 @@ class _Delivery:
     ) -> None:
         self.mails, self.ledger, self.transport, self.rate, self.more = mails, ledger, transport, rate, more
         self.together = mails_together(transport, rate)
-        self.group_size = max(self.together, min(_LARGEST_GROUP, int(rate * _GROUP_SECONDS)), 1)
+        largest = _LARGEST_GROUP if self.together == 1 else _LARGEST_GROUP_TOGETHER
+        self.group_size = max(self.together, min(largest, int(rate * _GROUP_SECONDS)), 1)
         self.urgent = urgent
         # Two groups at least: one that calls, and one that waits for its moments.
         calls = math.ceil(self.group_size / self.together)
-        self.hands = max(2 * calls, min(_MOST_HANDS, math.ceil(rate / self.together * _SLOWEST_USUAL_CALL)))
+        most = _MOST_HANDS if self.together == 1 else _MOST_HANDS_TOGETHER
+        self.hands = max(2 * calls, min(most, math.ceil(rate / self.together * _SLOWEST_USUAL_CALL)))
         self.calls_a_group = calls
         self.flying: set[Future[list[Settled]]] = set()
         self.stop = ""

@@ -61,7 +61,7 @@ def add_people(people):
         cursor.execute(
             """INSERT INTO prospects (email, first_name, last_name, company, source, tags, attributes, unsubscribe_token,
                                       created_at, updated_at)
-               SELECT 'more' || n || '@example' || n % 97 || '.com', 'First ' || n, 'Last', 'Company', '', '{}', '{}',
+               SELECT 'more' || n || '@example' || mod(n, 97) || '.com', 'First ' || n, 'Last', 'Company', '', '{}', '{}',
                       gen_random_uuid(), now(), now()
                  FROM generate_series(1, greatest(0, %s - (SELECT count(*) FROM prospects))) AS n""",
             [people],
