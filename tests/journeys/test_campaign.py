@@ -72,5 +72,6 @@ def test_a_killed_worker_costs_nobody_a_second_mail(running):
 def test_a_smoke_test_says_that_log_mode_delivers_nothing(running):
     code, lines = running.smoke_test("smoke@example.com")
 
-    assert (code, lines[-1].startswith("smoke_test: EMAIL_MODE=log there")) == (1, True)
+    assert code == 1
+    assert any(line.startswith("smoke_test: EMAIL_MODE=log there") for line in lines), "\n".join(lines)
     assert any("sent" in line and "log-" in line for line in lines)
