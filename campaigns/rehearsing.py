@@ -2,8 +2,6 @@
 
 import time
 
-from django.conf import settings
-
 from campaigns import composing
 from campaigns.models import Campaign
 from notifications import pacing, suppressing
@@ -74,7 +72,7 @@ def send_test(campaign: Campaign, *, to: str, prospect: Prospect | None, transpo
 
 
 def _wait_for_a_slot() -> None:
-    slots = pacing.reserve(1, rate=settings.SES_MAX_SEND_RATE)
+    slots = pacing.reserve(1, rate=pacing.allowed_rate())
     if slots.wait > LONGEST_WAIT:
         pacing.give_back(slots, used=0)
         raise PaceTaken

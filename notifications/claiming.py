@@ -77,9 +77,12 @@ UPDATE transactional_emails SET claimed_by = NULL, lease_until = NULL
  WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
 """
 
+# A lease that ends minutes from now was given by a clock that has been set back since.
 _RECLAIM = """
 WITH expired AS (
-    SELECT id FROM transactional_emails WHERE lease_until < clock_timestamp() ORDER BY id FOR UPDATE SKIP LOCKED
+    SELECT id FROM transactional_emails
+     WHERE lease_until < clock_timestamp() OR lease_until > clock_timestamp() + interval '10 minutes'
+     ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE transactional_emails t
    SET unknown_at = CASE WHEN call_started_at IS NULL OR sent_at IS NOT NULL THEN unknown_at ELSE clock_timestamp() END,

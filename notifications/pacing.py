@@ -21,12 +21,12 @@ _LOWEST_SHARE = 0.01
 # A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
 _SECONDS_TO_FULL = 600.0
 
-# Nobody reserves minutes ahead: a slot that far away was left by a clock that has been set back since.
+# Nobody reserves minutes ahead (a very slow rate aside): such a slot was left by a clock that was set back since.
 _RESERVE = """
 INSERT INTO send_pace AS pace (id, next_slot_at) VALUES (1, clock_timestamp() + %(length)s * interval '1 second')
 ON CONFLICT (id) DO UPDATE
    SET next_slot_at = CASE WHEN pace.next_slot_at BETWEEN clock_timestamp() - %(grace)s * interval '1 second'
-                                                      AND clock_timestamp() + interval '5 minutes'
+                            AND clock_timestamp() + interval '5 minutes' + %(length)s * interval '2 seconds'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
 RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
@@ -36,7 +36,10 @@ _RESERVE_URGENT = """
 INSERT INTO send_pace AS pace (id, next_slot_at, urgent_slot_at, urgent_taken)
 SELECT 1, slot, slot, %(count)s FROM (SELECT clock_timestamp() + %(length)s * interval '1 second') AS first (slot)
 ON CONFLICT (id) DO UPDATE
-   SET urgent_slot_at = greatest(pace.urgent_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
+   SET urgent_slot_at = CASE WHEN pace.urgent_slot_at BETWEEN clock_timestamp()
+                              AND clock_timestamp() + interval '5 minutes' + %(length)s * interval '2 seconds'
+                             THEN pace.urgent_slot_at ELSE clock_timestamp() END
+                      + %(length)s * interval '1 second',
        next_slot_at = greatest(pace.next_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
        urgent_taken = pace.urgent_taken + %(count)s
 RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken

@@ -1,6 +1,5 @@
 """The admin in a real browser: a campaign leaves before one's eyes, hostile mail does nothing, and all of it without scripts."""
 
-import os
 import threading
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from campaigns import dispatching
 from campaigns.models import Campaign, EmailSend
 from notifications.transports.memory import MemoryTransport
 from prospects.models import Prospect
-from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.browser.chromium import CHROMIUM, FLAGS, needs_chromium
 from tests.factories import CampaignFactory
 from tests.staff import PAYLOADS
 
@@ -24,7 +23,7 @@ PEOPLE, RATE = 2_000, 250.0
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="no Chromium here: apt-get install chromium, or set CHROMIUM"),
+    needs_chromium,
 ]
 
 

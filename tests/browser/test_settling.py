@@ -1,11 +1,9 @@
 """Deciding about an unknown mail in a real browser: choose it in the list, say why, confirm."""
 
-import os
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.chromium import CHROMIUM
+from tests.browser.chromium import needs_chromium
 from tests.browser.test_admin import browser_page, signed_in
 from tests.factories import CampaignFactory, EmailSendFactory
 
@@ -13,7 +11,7 @@ __all__ = ["signed_in"]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="no Chromium here: apt-get install chromium, or set CHROMIUM"),
+    needs_chromium,
 ]
 
 

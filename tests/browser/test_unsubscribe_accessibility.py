@@ -1,6 +1,5 @@
 """Every state of the unsubscribe page in every language, before axe-core, in small windows and in strange colours."""
 
-import os
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -14,7 +13,7 @@ from playwright.sync_api import sync_playwright
 from outreach import banning
 from prospects import unsubscribing
 from prospects.models import Prospect
-from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.browser.chromium import CHROMIUM, FLAGS, needs_chromium
 from tests.browser.states import STATES, Outage, Site
 
 AXE = Path(__file__).with_name("vendor") / "axe.min.js"
@@ -28,7 +27,7 @@ CHECK = """async rules => {
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="no Chromium here: apt-get install chromium, or set CHROMIUM"),
+    needs_chromium,
 ]
 
 

@@ -1,6 +1,5 @@
 """The unsubscribe page in a real browser: without JavaScript, by keyboard, at every width, in both colours."""
 
-import os
 from contextlib import contextmanager
 from itertools import product
 
@@ -10,7 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from outreach import banning
 from prospects.models import Prospect, Unsubscribe
-from tests.browser.chromium import CHROMIUM, FLAGS
+from tests.browser.chromium import CHROMIUM, FLAGS, needs_chromium
 
 # For every element that holds text itself: its words and how far they stand out (WCAG 2.2, 1.4.3).
 CONTRASTS = """() => {
@@ -31,7 +30,7 @@ CONTRASTS = """() => {
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="no Chromium here: apt-get install chromium, or set CHROMIUM"),
+    needs_chromium,
 ]
 
 

@@ -1,12 +1,10 @@
 """Transactional mail beside a campaign at full pace, through SES' own protocol."""
 
-import inspect
 import time
 from statistics import quantiles
 
 import pytest
 
-from notifications import delivering
 from tests.journeys.test_campaign import import_and_send, read
 from tests.sink import Sink, tags_of
 
@@ -65,16 +63,12 @@ def test_nothing_starves_while_a_campaign_runs_at_full_pace(running, sink):
 
     waits = [seconds_until_the_call(running, sink, f"t{n}@example.com") for n in range(4)]
 
-    # At most the slots of one chunk of the campaign lie before it.
-    assert max(waits) < 45
+    # Its slot is ahead of the campaign's; what is left is a loaded test machine.
+    assert max(waits) < 15
     running.wait_for(lambda: read(running, campaign)[0] == "sent", 150)
     assert len(sink.requests) == len({r["Destination"]["ToAddresses"][0] for r in sink.requests})
 
 
-@pytest.mark.skipif(
-    "urgent" not in inspect.signature(delivering.deliver).parameters,
-    reason="needs the urgent slots of `deliver` (see notifications.dispatching)",
-)
 def test_the_95th_percentile_from_request_to_call_is_under_a_second_beside_a_campaign(running, sink):
     campaign = import_and_send(running, "p95", 200)
     running.wait_for(lambda: read(running, campaign)[1]["sent"] > 2, 90)

@@ -170,6 +170,14 @@ def test_a_lease_that_ends_before_the_call_waits_again_and_after_it_is_unknown()
     assert len(ids) == 2
 
 
+def test_a_lease_given_by_a_clock_that_was_set_back_ends():
+    mail = outbox.posted()
+    claiming.claim(slice_id=uuid.uuid4(), limit=5, lease=30)
+    set_columns(mail, "lease_until = clock_timestamp() + interval '1 hour'")
+
+    assert claiming.reclaim_expired() == {"queued": 1}
+
+
 def test_a_late_answer_of_a_worker_that_lost_its_lease_counts_only_when_it_is_an_acceptance():
     mail = outbox.posted()
     ids, _ = claiming.claim(slice_id=(slice_id := uuid.uuid4()), limit=5, lease=30)

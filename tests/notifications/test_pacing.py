@@ -163,6 +163,13 @@ def test_urgent_slots_lie_an_interval_apart():
     assert second.at(0) - first.at(0) == pytest.approx(0.4, abs=0.05)
 
 
+def test_urgent_slots_left_in_the_future_by_a_clock_that_was_set_back_hold_nobody():
+    pacing.reserve_urgent(1, rate=5)
+    SendPace.objects.update(urgent_slot_at=timezone.now() + timedelta(hours=1))
+
+    assert pacing.reserve_urgent(1, rate=5).wait < 1
+
+
 def test_campaigns_yield_as_many_slots_as_urgent_mail_took():
     mine, behind = pacing.reserve(10, rate=5), pacing.reserve(10, rate=5)
     pacing.reserve_urgent(3, rate=5)

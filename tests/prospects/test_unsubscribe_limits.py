@@ -152,4 +152,4 @@ def test_no_log_line_holds_the_token(dana, link, logged, monkeypatch):
     lines = logged.getvalue()
     assert str(dana.unsubscribe_token) not in lines
     records = [json.loads(line) for line in lines.splitlines()]
-    assert {"request_finished"} <= {record["msg"] for record in records}
+    assert {"request_finished", "request_failed"} <= {record["msg"] for record in records}
