@@ -16,8 +16,8 @@ from uuid import UUID
 from django.db import connection
 
 from campaigns.models import SkipReason
-from notifications import patience, recording, suppressing
-from notifications.delivering import Settled
+from notifications import ledgers, patience, recording, suppressing
+from notifications.ledgers import Settled
 from notifications.transports.base import Verdict
 from outreach import keyed_hashes
 
@@ -52,7 +52,7 @@ _START = """
 UPDATE email_sends s
    SET call_started_at = clock_timestamp()
   FROM email_campaigns c
- WHERE s.id = ANY(%(ids)s) AND s.claimed_by = %(slice)s AND s.call_started_at IS NULL
+ WHERE s.id = ANY(%(ids)s::bigint[]) AND s.claimed_by = %(slice)s AND s.call_started_at IS NULL
    AND s.sent_at IS NULL AND s.lease_until > clock_timestamp()
    AND c.id = s.campaign_id AND c.status = 'sending'
    AND EXISTS (SELECT FROM prospects p WHERE p.id = s.prospect_id AND p.status = 'active' AND p.email = s.email)
@@ -73,14 +73,13 @@ UPDATE email_sends s
        message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
        error      = CASE WHEN o.error <> '' AND s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,
        claimed_by = NULL, lease_until = NULL
-  FROM unnest(%(ids)s::bigint[], %(verdicts)s::text[], %(message_ids)s::text[], %(errors)s::text[], %(ages)s::float8[])
-       AS o (id, verdict, message_id, error, age)
+  FROM json_to_recordset(%(outcomes)s::json) AS o (id bigint, verdict text, message_id text, error text, age float8)
  WHERE s.id = o.id AND (o.verdict = 'accepted' OR s.claimed_by = %(slice)s)
 """
 
 _RELEASE = """
 UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
- WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
+ WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
 """
 
 _RELEASE_ALL = """
@@ -162,26 +161,17 @@ class CampaignLedger:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
         self._give_sign_of_life()
         with connection.cursor() as cursor:
-            cursor.execute(_START, {"ids": ids, "slice": self.slice_id, **keyed_hashes.parameters()})
+            cursor.execute(_START, {"ids": ledgers.as_array(ids), "slice": self.slice_id, **keyed_hashes.parameters()})
             started = {id_ for (id_,) in cursor.fetchall()}
         self._waiting -= started
         return started
 
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
-        now = time.monotonic()
         self.trouble |= any(one.outcome.verdict in _TROUBLE for one in settled)
-        # In one order, so that an event batch about the same rows cannot deadlock with this.
-        settled = sorted(settled, key=lambda one: one.id)
-        columns: dict[str, Any] = {
-            "ids": [one.id for one in settled],
-            "verdicts": [str(one.outcome.verdict) for one in settled],
-            "message_ids": [one.outcome.message_id for one in settled],
-            "errors": ["" if one.outcome.verdict is Verdict.ACCEPTED else one.outcome.error[:2000] for one in settled],
-            "ages": [max(0.0, now - one.at) for one in settled],
-        }
-        message_ids = [message_id for message_id in columns["message_ids"] if message_id]
-        patience.patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}, message_ids))
+        rows = ledgers.as_rows(settled, now=time.monotonic())
+        message_ids = [row["message_id"] for row in rows if row["message_id"]]
+        patience.patiently(partial(_store_outcomes, {"outcomes": ledgers.as_json(rows), "slice": self.slice_id}, message_ids))
 
     def _give_sign_of_life(self) -> None:
         if time.monotonic() - self._last_sign > 1:
@@ -192,7 +182,7 @@ class CampaignLedger:
         """Return claims whose call was not started to waiting."""
         if self._waiting:
             with connection.cursor() as cursor:
-                cursor.execute(_RELEASE, {"ids": sorted(self._waiting), "slice": self.slice_id})
+                cursor.execute(_RELEASE, {"ids": ledgers.as_array(sorted(self._waiting)), "slice": self.slice_id})
 
 
 def _store_outcomes(values: dict[str, Any], message_ids: list[str]) -> None:

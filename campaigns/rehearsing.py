@@ -5,7 +5,7 @@ import time
 from campaigns import composing
 from campaigns.models import Campaign
 from notifications import pacing, suppressing
-from notifications.delivering import LONGEST_WAIT, log_outcome
+from notifications.delivering import LONGEST_WAIT, log_outcomes
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport
 from notifications.transports.guarded import may_receive
@@ -67,7 +67,7 @@ def send_test(campaign: Campaign, *, to: str, prospect: Prospect | None, transpo
     _wait_for_a_slot()
     began = time.monotonic()
     outcome = transport.send(message)
-    log_outcome(message, outcome, duration_ms=round((time.monotonic() - began) * 1000))
+    log_outcomes([message], [outcome], duration_ms=round((time.monotonic() - began) * 1000))
     return outcome
 
 

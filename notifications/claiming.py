@@ -15,8 +15,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from notifications import patience, recording, suppressing
-from notifications.delivering import Settled
+from notifications import ledgers, patience, recording, suppressing
+from notifications.ledgers import Settled
 from notifications.models import BLOCKS_ALL_MAIL, DeliveryStatus, SkipReason, TransactionalContent, TransactionalEmail
 from notifications.transports.base import Verdict
 from outreach import keyed_hashes
@@ -47,7 +47,7 @@ RETURNING t.id, no
 _START = """
 UPDATE transactional_emails t
    SET call_started_at = clock_timestamp(), lease_until = clock_timestamp() + %(lease)s * interval '1 second'
- WHERE t.id = ANY(%(ids)s) AND t.claimed_by = %(slice)s AND t.call_started_at IS NULL
+ WHERE t.id = ANY(%(ids)s::bigint[]) AND t.claimed_by = %(slice)s AND t.call_started_at IS NULL
    AND t.sent_at IS NULL AND t.lease_until > clock_timestamp()
    AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = t.email AND x.reason = ANY(%(blocking)s))
    AND NOT {listed_by_hash}
@@ -62,19 +62,20 @@ UPDATE transactional_emails t
                          THEN least(t.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE t.sent_at END,
        failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE t.failed_at END,
        unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE t.unknown_at END,
-       retry_at   = CASE WHEN o.verdict IN ('wait', 'halt') THEN clock_timestamp() + o.rest * interval '1 second' END,
+       retry_at   = CASE o.verdict WHEN 'wait' THEN clock_timestamp() + o.rest * interval '1 second'
+                                   WHEN 'halt' THEN clock_timestamp() + %(halt)s * interval '1 second' END,
        call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE t.call_started_at END,
        message_id = CASE WHEN t.message_id = '' THEN o.message_id ELSE t.message_id END,
        error      = CASE WHEN t.bounced_at IS NULL AND t.rejected_at IS NULL THEN o.error ELSE t.error END,
        claimed_by = NULL, lease_until = NULL
-  FROM unnest(%(ids)s::bigint[], %(verdicts)s::text[], %(message_ids)s::text[], %(errors)s::text[], %(ages)s::float8[],
-              %(rests)s::float8[]) AS o (id, verdict, message_id, error, age, rest)
+  FROM json_to_recordset(%(outcomes)s::json)
+       AS o (id bigint, verdict text, message_id text, error text, age float8, rest float8)
  WHERE t.id = o.id AND (o.verdict = 'accepted' OR t.claimed_by = %(slice)s)
 """
 
 _RELEASE = """
 UPDATE transactional_emails SET claimed_by = NULL, lease_until = NULL
- WHERE id = ANY(%(ids)s) AND claimed_by = %(slice)s AND call_started_at IS NULL
+ WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
 """
 
 # A lease that ends minutes from now was given by a clock that has been set back since.
@@ -123,44 +124,35 @@ class TransactionalLedger:
 
     def start(self, ids: list[int]) -> set[int]:
         """Mark calls started where the address still allows it; returns those ids."""
-        values: dict[str, Any] = {"ids": ids, "slice": self.slice_id, "lease": self.call_lease, "blocking": list(BLOCKS_ALL_MAIL)}
+        values: dict[str, Any] = {
+            "ids": ledgers.as_array(ids),
+            "slice": self.slice_id,
+            "lease": self.call_lease,
+            "blocking": list(BLOCKS_ALL_MAIL),
+        }
         with connection.cursor() as cursor:
             cursor.execute(_START, values | keyed_hashes.parameters())
             return {id_ for (id_,) in cursor.fetchall()}
 
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""
-        now = time.monotonic()
-        # In one order, so that an event batch about the same rows cannot deadlock with this.
-        settled = sorted(settled, key=lambda one: one.id)
-        columns: dict[str, Any] = {
-            "ids": [one.id for one in settled],
-            "verdicts": [str(one.outcome.verdict) for one in settled],
-            "message_ids": [one.outcome.message_id for one in settled],
-            "errors": ["" if one.outcome.verdict is Verdict.ACCEPTED else one.outcome.error[:2000] for one in settled],
-            "ages": [max(0.0, now - one.at) for one in settled],
-            "rests": [_rest(one) for one in settled],
-        }
-        patience.patiently(partial(_store_outcomes, columns | {"slice": self.slice_id}))
+        rows = ledgers.as_rows(settled, now=time.monotonic())
+        patience.patiently(partial(_store_outcomes, rows, self.slice_id))
 
     def release(self, ids: Sequence[int]) -> None:
         """Return claims whose call was not started to waiting."""
         with connection.cursor() as cursor:
-            cursor.execute(_RELEASE, {"ids": list(ids), "slice": self.slice_id})
+            cursor.execute(_RELEASE, {"ids": ledgers.as_array(ids), "slice": self.slice_id})
 
 
-def _rest(one: Settled) -> float:
-    return HALT_SECONDS if one.outcome.verdict is Verdict.HALT else one.outcome.retry_after
-
-
-def _store_outcomes(values: dict[str, Any]) -> None:
+def _store_outcomes(rows: list[dict[str, Any]], slice_id: UUID) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD, values)
+        cursor.execute(_RECORD, {"outcomes": ledgers.as_json(rows), "slice": slice_id, "halt": HALT_SECONDS})
     if not settings.EMAIL_CONTENT_DAYS:
-        done = [id_ for id_, verdict in zip(values["ids"], values["verdicts"], strict=True) if verdict in _DONE]
+        done = [row["id"] for row in rows if row["verdict"] in _DONE]
         TransactionalContent.objects.filter(email__in=done).delete()
     # Events that came before their mail was known; after the commit, so that one of the two finds the other.
-    recording.unpark(message_ids=[message_id for message_id in values["message_ids"] if message_id])
+    recording.unpark(message_ids=[row["message_id"] for row in rows if row["message_id"]])
 
 
 def rest_all(*, until: datetime, error: str) -> None:

@@ -13,13 +13,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any
 
 import structlog
 
 from notifications import measuring, pacing
+from notifications.ledgers import Ledger, Settled
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport, Verdict
+from outreach import logging
 
 log = structlog.get_logger("notifications")
 
@@ -55,25 +57,6 @@ class Mail:
 
     id: int
     make: Callable[[], OutgoingMessage]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of one mail; `at` is when the call ended, on the monotonic clock."""
-
-    id: int
-    outcome: Outcome
-    at: float
-
-
-class Ledger(Protocol):
-    """Where the rows are. Every method commits before it returns."""
-
-    def start(self, ids: list[int]) -> set[int]:
-        """Mark the calls of those rows started that may still be sent, and return them."""
-
-    def record(self, settled: list[Settled]) -> None:
-        """Store outcomes."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +192,10 @@ class _Delivery:
         began = time.monotonic()
         if began > latest:
             return [Settled(mail_id, _NOT_CALLED, began) for mail_id, _ in parcel]
-        outcomes = self._outcomes([message for _, message in parcel])
+        messages = [message for _, message in parcel]
+        outcomes = self._outcomes(messages)
         ended = time.monotonic()
-        duration = round((ended - began) * 1000)
-        for (_, message), outcome in zip(parcel, outcomes, strict=True):
-            log_outcome(message, outcome, duration_ms=duration)
+        log_outcomes(messages, outcomes, duration_ms=round((ended - began) * 1000))
         return [Settled(mail_id, outcome, ended) for (mail_id, _), outcome in zip(parcel, outcomes, strict=True)]
 
     def _outcomes(self, messages: list[OutgoingMessage]) -> list[Outcome]:
@@ -277,17 +259,29 @@ class _Delivery:
             pacing.hold(max(outcome.retry_after for outcome in waits))
 
 
-def log_outcome(message: OutgoingMessage, outcome: Outcome, *, duration_ms: int) -> None:
-    """The mission's log line: `email_sent` or `email_send_failed`."""
-    measuring.call_ended(outcome.verdict, duration_ms / 1000)
-    words = {
+def log_outcomes(messages: Sequence[OutgoingMessage], outcomes: Sequence[Outcome], *, duration_ms: int) -> None:
+    """The mission's log lines for the mails of one call: `email_sent` or `email_send_failed`, one each."""
+    lines: dict[Verdict, list[dict[str, Any]]] = {}
+    for message, outcome in zip(messages, outcomes, strict=True):
+        measuring.call_ended(outcome.verdict, duration_ms / 1000)
+        lines.setdefault(outcome.verdict, []).append(_words(message, outcome, duration_ms))
+    for verdict, each in lines.items():
+        # One record for all of them: fifty would cost more than their rendering.
+        words = each[0] if len(each) == 1 else {logging.EACH: each}
+        if verdict is Verdict.ACCEPTED:
+            log.info("email_sent", **words)
+        else:
+            log.error("email_send_failed", **words)
+
+
+def _words(message: OutgoingMessage, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
+    words: dict[str, Any] = {
         "message_id": outcome.message_id,
         "to": message.to,
         "subject": message.subject,
         "template_name": message.template_name,
         "duration_ms": duration_ms,
     }
-    if outcome.verdict is Verdict.ACCEPTED:
-        log.info("email_sent", **words)
-    else:
-        log.error("email_send_failed", **words, error=outcome.error, verdict=str(outcome.verdict))
+    if outcome.verdict is not Verdict.ACCEPTED:
+        words |= {"error": outcome.error, "verdict": str(outcome.verdict)}
+    return words

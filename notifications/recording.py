@@ -5,6 +5,7 @@ neither can deadlock with the other. Every effect is a function of what has been
 each fact, the strongest reason, the runs of soft bounces), so that order and repetition cannot matter.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,12 @@ UPDATE email_events e
        look_again_at = CASE WHEN v.state = 'parked' THEN %(now)s::timestamptz + %(patience)s END
   FROM unnest(%(ids)s::bigint[], %(states)s::text[], %(outcomes)s::text[]) AS v (id, state, outcome)
  WHERE e.id = v.id AND (e.state, e.outcome) <> (v.state, v.outcome)
+"""
+
+# Asked for every mail that leaves; the names travel as one text, which costs a tenth of a list of them.
+_UNPARK = """
+UPDATE email_events SET state = 'pending', outcome = ''
+ WHERE state = 'parked' AND message_id <> '' AND message_id = ANY(ARRAY(SELECT json_array_elements_text(%s::json)))
 """
 
 _READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read, EmailEvent.Route.SNS: sns.read}
@@ -150,8 +157,9 @@ def unpark(*, message_ids: Iterable[str]) -> int:
     Call it after the transaction that stored the message ids has committed: an event that is being
     parked meanwhile looks once more after its own commit, so one of the two finds the other.
     """
-    parked = EmailEvent.objects.filter(state=State.PARKED, message_id__in=[name for name in message_ids if name])
-    return parked.update(state=State.PENDING, outcome="")
+    with connection.cursor() as cursor:
+        cursor.execute(_UNPARK, [json.dumps([name for name in message_ids if name])])
+        return int(cursor.rowcount)
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -21,10 +21,23 @@ _SHARED: list[Any] = [
     structlog.processors.UnicodeDecoder(),
 ]
 _FIRST = ("level", "msg", "timestamp")
+# The words of a record that stands for several lines: a list of those that differ, a dict for each line.
+EACH = "each_line"
+# POSIX' least PIPE_BUF is 512, Linux has this: what is longer may be torn when several processes share a pipe.
+_WHOLE = 4096
 
 
 class Lines(logging.StreamHandler[Any]):
     """Writes finished lines; a record that cannot be written becomes a line that says so, never a bare traceback."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line, or its many lines some at a time, so that each arrives whole."""
+        try:
+            for block in _blocks(self.format(record).split("\n")):
+                self.stream.write(block + self.terminator)
+                self.flush()
+        except Exception:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
         problem = sys.exc_info()[1]
@@ -56,7 +69,7 @@ def logging_config(*, level: str) -> dict[str, Any]:
         [redacting.clean, redacting.escape_controls, structlog.dev.ConsoleRenderer()]
         if for_people()
         # JSON escapes control characters, so a hostile subject cannot forge a second line.
-        else [structlog.processors.EventRenamer("msg"), redacting.clean, _in_order, structlog.processors.JSONRenderer()]
+        else [structlog.processors.EventRenamer("msg"), redacting.clean, _in_order, _json]
     )
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -70,7 +83,7 @@ def logging_config(*, level: str) -> dict[str, Any]:
         "formatters": {
             "structured": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _for_each_line(render)],
                 "foreign_pre_chain": [structlog.stdlib.ExtraAdder(), *_SHARED],
             }
         },
@@ -102,6 +115,42 @@ def _loggers(level: str) -> dict[str, Any]:
 def _stdout() -> Any:
     """Standard output itself, also when `printed` stands before it."""
     return getattr(sys.stdout, "original", sys.stdout)
+
+
+def _blocks(lines: list[str]) -> Iterator[str]:
+    """Lines joined to texts that a pipe takes in one piece, as far as they are short enough."""
+    block, length = [lines[0]], len(lines[0])
+    for line in lines[1:]:
+        length += 1 + len(line)
+        if length >= _WHOLE:
+            yield "\n".join(block)
+            block, length = [], len(line)
+        block.append(line)
+    yield "\n".join(block)
+
+
+def _for_each_line(processors: list[Any]) -> Callable[[Any, str, dict[str, Any]], str]:
+    """The last processor: what the others make of a record, line by line where it stands for several."""
+
+    def line(logger: Any, name: str, event: Any) -> str:
+        for process in processors:
+            event = process(logger, name, event)
+        return str(event)
+
+    def render(logger: Any, name: str, event: dict[str, Any]) -> str:
+        if EACH not in event:
+            return line(logger, name, event)
+        return "\n".join(line(logger, name, {**event, **words}) for words in event.pop(EACH))
+
+    return render
+
+
+# json.dumps would make one for each line. `redacting.clean` leaves nothing that it could not write.
+_ENCODER = json.JSONEncoder(default=repr)
+
+
+def _json(_logger: Any, _name: str, event: dict[str, Any]) -> str:
+    return _ENCODER.encode(event)
 
 
 def _in_order(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from campaigns import claiming
 from campaigns.models import Campaign, CampaignStatus, EmailSend
-from notifications.delivering import Settled
+from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
 from tests.factories import CampaignFactory, EmailSendFactory, SuppressionFactory
 

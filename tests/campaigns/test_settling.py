@@ -10,7 +10,7 @@ from django.db import connection
 
 from campaigns import claiming, lifecycle, reporting, settling, tracking
 from campaigns.models import EmailSend, SendAttempt, SendDecision
-from notifications.delivering import Settled
+from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
 from tests import events
 from tests.factories import CampaignFactory, EmailSendFactory

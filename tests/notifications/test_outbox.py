@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from notifications import claiming, delivering, dispatching, posting, recording
+from notifications import claiming, delivering, dispatching, ledgers, posting, recording
 from notifications.models import TransactionalContent, TransactionalEmail
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.log import LogTransport
@@ -186,9 +186,9 @@ def test_a_late_answer_of_a_worker_that_lost_its_lease_counts_only_when_it_is_an
     set_columns(mail, "lease_until = clock_timestamp() - interval '1 second'")
     claiming.reclaim_expired()
 
-    ledger.record([delivering.Settled(mail.pk, Outcome(Verdict.REFUSED, error="no"), 0.0)])
+    ledger.record([ledgers.Settled(mail.pk, Outcome(Verdict.REFUSED, error="no"), 0.0)])
     assert fresh(mail).status == "unknown"
-    ledger.record([delivering.Settled(mail.pk, Outcome(Verdict.ACCEPTED, message_id="m-1"), 0.0)])
+    ledger.record([ledgers.Settled(mail.pk, Outcome(Verdict.ACCEPTED, message_id="m-1"), 0.0)])
     assert (fresh(mail).status, fresh(mail).message_id) == ("sent", "m-1")
 
 

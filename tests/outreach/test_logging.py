@@ -83,7 +83,7 @@ def only(lines):
 def send(lines, outcome=None, **words):
     outcome = outcome or Outcome(Verdict.ACCEPTED, message_id="0102abc")
     # Not an OutgoingMessage, which refuses the worst of these.
-    delivering.log_outcome(SimpleNamespace(**vars(message()) | words), outcome, duration_ms=245)
+    delivering.log_outcomes([SimpleNamespace(**vars(message()) | words)], [outcome], duration_ms=245)
     return only(lines)
 
 
@@ -106,6 +106,44 @@ def test_a_mail_that_failed_says_why_besides(lines):
 
     assert set(MISSION) <= set(line)
     assert (line["level"], line["msg"], line["error"]) == ("error", "email_send_failed", "MessageRejected: no")
+
+
+def test_the_mails_of_one_call_get_a_line_each(lines):
+    outcomes = [Outcome(Verdict.ACCEPTED, message_id=f"m-{number}") for number in range(50)]
+    outcomes[7] = Outcome(Verdict.REFUSED, error="no")
+    structlog.contextvars.bind_contextvars(task_id="task-1")
+
+    delivering.log_outcomes([message(to=f"p{number}@example.com") for number in range(50)], outcomes, duration_ms=245)
+
+    structlog.contextvars.clear_contextvars()
+    written = [json.loads(line) for line in lines()]
+    assert [line["to"] for line in written if line["msg"] == "email_send_failed"] == ["p7@example.com"]
+    assert [line["message_id"] for line in written if line["msg"] == "email_sent"] == [
+        f"m-{number}" for number in range(50) if number != 7
+    ]
+    assert {line["task_id"] for line in written} == {"task-1"}
+    assert all(set(MISSION) <= set(line) for line in written)
+
+
+def test_each_of_many_lines_is_cleaned_by_itself(lines, hashed):
+    mails = [message(to=f"p{number}@example.com", subject=f"For p{number}@example.com {LINK}") for number in (1, 2)]
+
+    delivering.log_outcomes(mails, [Outcome(Verdict.ACCEPTED)] * 2, duration_ms=1)
+
+    first, second = map(json.loads, lines())
+    assert first["to"].startswith("pii-")
+    assert first["to"] != second["to"]
+    assert not [raw for raw in lines() if TOKEN in raw or "example.com" in raw]
+
+
+def test_many_lines_are_written_in_pieces_that_a_pipe_takes_whole():
+    lines = [f"{number:04} " + "x" * 200 for number in range(100)] + ["y" * 9000] + ["z"]
+
+    blocks = list(our_logging._blocks(lines))
+
+    assert "\n".join(blocks).split("\n") == lines
+    assert [len(block) for block in blocks if len(block) + 1 > 4096] == [9000]
+    assert len(blocks) < 10
 
 
 @pytest.mark.parametrize("subject", HOSTILE)
@@ -205,9 +243,9 @@ def test_a_field_that_is_named_for_a_secret_is_hidden(lines):
 
 
 def test_hashed_people_can_be_joined_but_not_read(lines, hashed):
-    delivering.log_outcome(message(), Outcome(Verdict.ACCEPTED), duration_ms=1)
+    delivering.log_outcomes([message()], [Outcome(Verdict.ACCEPTED)], duration_ms=1)
     error = "smtp; 550 5.1.1 <User@Example.com>: Recipient address rejected"
-    delivering.log_outcome(message(subject="Other"), Outcome(Verdict.REFUSED, error=error), duration_ms=1)
+    delivering.log_outcomes([message(subject="Other")], [Outcome(Verdict.REFUSED, error=error)], duration_ms=1)
     structlog.get_logger("x").info(
         "found", request="GET /api/prospects?q=ada&email=user%40example.com", file="Ada <ada@b.example>"
     )
