@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from outreach import metering, printed, terminal
+from outreach import garbage, metering, printed, terminal
 from outreach.logging import logging_config
 
 # The application is loaded once, before the workers: a configuration error stops the server with one line.
@@ -38,6 +38,7 @@ def post_worker_init(_worker: Any) -> None:
     from prospects import catching_up
 
     terminal.stay_deaf()
+    garbage.collect_seldom()
     catching_up.keeper.wake()
 
 

@@ -6,10 +6,10 @@ import os
 import click
 from celery import Celery
 from celery.apps import worker
-from celery.signals import setup_logging, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 from django.conf import settings
 
-from outreach import metering, printed
+from outreach import garbage, metering, printed
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "outreach.settings")
 
@@ -35,6 +35,12 @@ def _is_worker_or_beat() -> bool:
 if _is_worker_or_beat():
     printed.take_over(errors=False)
     metering.claim_directory(settings.PROMETHEUS_MULTIPROC_DIR)
+
+
+@worker_process_init.connect
+def collect_garbage_seldom(**_kwargs: object) -> None:
+    """In each process of the pool."""
+    garbage.collect_seldom()
 
 
 @worker_process_shutdown.connect

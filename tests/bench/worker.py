@@ -16,11 +16,13 @@ def main():
     django.setup()
     from campaigns.models import Campaign
     from notifications import transports
+    from outreach import garbage
 
     campaign_id, mails, lane = map(int, sys.argv[1:])
     campaign, transport = Campaign.objects.get(pk=campaign_id), transports.configured()
     if os.environ.get("BENCH_ONE_BY_ONE"):
         transport.most_together = 1
+    garbage.collect_seldom()
     print("ready", file=sys.stderr, flush=True)
     sys.stdin.readline()
     began, cpu = time.perf_counter(), time.process_time()

@@ -1,0 +1,25 @@
+"""The search for cycles costs a sending worker nothing that matters."""
+
+import gc
+
+import pytest
+from celery.signals import worker_process_init
+
+from outreach import celery
+
+
+@pytest.fixture
+def pythons_own():
+    before = gc.get_threshold()
+    yield before
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+def test_a_process_of_the_pool_collects_garbage_seldom(pythons_own):
+    assert celery.collect_garbage_seldom in [receiver() for _, receiver in worker_process_init.receivers]
+
+    celery.collect_garbage_seldom()
+
+    assert gc.get_threshold()[0] > 10 * pythons_own[0]
+    assert gc.get_freeze_count() > 1000
