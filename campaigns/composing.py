@@ -32,6 +32,7 @@ def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
     """
     template = _compiled(campaign)
     attempts = _repeated(campaign)
+    envelope = _envelope(campaign)
 
     def compose(row: Claimed) -> OutgoingMessage:
         values = {
@@ -42,7 +43,7 @@ def composer(campaign: Campaign) -> Callable[[Claimed], OutgoingMessage]:
         }
         url = unsubscribe_url(row.unsubscribe_token, campaign.key)
         tag = send_id(campaign.key, row.id, attempts.get(row.id, 1))
-        return _message(campaign, template, values, to=row.email, url=url, tag=tag)
+        return _message(campaign, envelope, template, values, to=row.email, url=url, tag=tag)
 
     return compose
 
@@ -55,7 +56,8 @@ def compose_sample(campaign: Campaign, *, to: str, prospect: Prospect | None = N
     values = SAMPLE if prospect is None else _values(prospect)
     token = prospect.unsubscribe_token if prospect and prospect.email == to else _SAMPLE_TOKEN
     url = unsubscribe_url(token, campaign.key)
-    return _message(campaign, _compiled(campaign), values, to=to, url=url, tag=f"{campaign.key}-{_REHEARSAL}")
+    tag = f"{campaign.key}-{_REHEARSAL}"
+    return _message(campaign, _envelope(campaign), _compiled(campaign), values, to=to, url=url, tag=tag)
 
 
 def rehearsed_campaign(send_id: str) -> str:
@@ -89,20 +91,34 @@ def _compiled(campaign: Campaign) -> rendering.CompiledTemplate:
     )
 
 
+def _envelope(campaign: Campaign) -> dict[str, Any]:
+    """What is the same for every mail of a campaign."""
+    return {
+        "from_email": campaign.from_email or settings.SES_FROM,
+        "from_name": campaign.from_name,
+        "reply_to": (campaign.reply_to,) if campaign.reply_to else (),
+        "template_name": f"campaign-{campaign.pk}",
+        "configuration_set": settings.SES_CONFIGURATION_SET,
+    }
+
+
 def _message(
-    campaign: Campaign, template: rendering.CompiledTemplate, values: dict[str, Any], *, to: str, url: str, tag: str
+    campaign: Campaign,
+    envelope: dict[str, Any],
+    template: rendering.CompiledTemplate,
+    values: dict[str, Any],
+    *,
+    to: str,
+    url: str,
+    tag: str,
 ) -> OutgoingMessage:
     rendered = template.render(values | {"email": to, "unsubscribe_url": url})
     return OutgoingMessage(
         to=to,
-        from_email=campaign.from_email or settings.SES_FROM,
-        from_name=campaign.from_name,
-        reply_to=(campaign.reply_to,) if campaign.reply_to else (),
         subject=rendered.subject,
         html=rendered.html,
         text=rendered.text,
         headers=outreach_headers(url),
         tags=message_tags(send_id=tag, campaign_id=campaign.pk, kind="outreach"),
-        template_name=f"campaign-{campaign.pk}",
-        configuration_set=settings.SES_CONFIGURATION_SET,
+        **envelope,
     )

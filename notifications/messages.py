@@ -81,16 +81,13 @@ class OutgoingMessage:
 
     def __post_init__(self) -> None:
         _check_address("to", self.to)
-        _check_address("from_email", self.from_email)
-        _check_one_line("from_name", self.from_name)
-        _check_from(self.from_header())
-        _check_reply_to(self.reply_to)
+        _check_sender(self.from_name, self.from_email, self.configuration_set)
+        if self.reply_to:
+            _check_reply_to(self.reply_to)
         _check_subject(self.subject)
         _check_bodies(self.html, self.text, self.attachments)
         _check_headers(self.headers)
         _check_tags(self.tags)
-        if not _CONFIGURATION_SET.fullmatch(self.configuration_set):
-            raise UnsendableMessage("configuration_set", "at most 64 letters, digits, '_' and '-'")
 
     def from_header(self) -> str:
         """`Name <address>` in ASCII; other names as encoded words (RFC 2047)."""
@@ -145,9 +142,15 @@ def _check_one_line(field: str, value: str) -> None:
         raise UnsendableMessage(field, "holds a line break or another control character")
 
 
-def _check_from(header: str) -> None:
-    if len("From: ") + len(header) > LONGEST_LINE:
+# The same for every mail of a campaign.
+@lru_cache(maxsize=256)
+def _check_sender(name: str, address: str, configuration_set: str) -> None:
+    _check_address("from_email", address)
+    _check_one_line("from_name", name)
+    if len("From: ") + len(_from_header(name, address)) > LONGEST_LINE:
         raise UnsendableMessage("from_name", "is too long")
+    if not _CONFIGURATION_SET.fullmatch(configuration_set):
+        raise UnsendableMessage("configuration_set", "at most 64 letters, digits, '_' and '-'")
 
 
 def _check_reply_to(addresses: Sequence[str]) -> None:
