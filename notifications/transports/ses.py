@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from notifications.messages import Attachment, OutgoingMessage
-from notifications.transports import ses_answers, ses_bulk
+from notifications.transports import ses_answers, ses_bulk, ses_wire
 from notifications.transports.base import Account, Outcome, Verdict
 
 _CONNECT_TIMEOUT = 5.0
@@ -32,6 +32,7 @@ class SesTransport:
         self._region = region
         # An OutgoingMessage is checked already, more strictly than boto3 would.
         self._client = _client(region, read_timeout=_READ_TIMEOUT, parameter_validation=False)
+        ses_wire.write_bulk_bodies(self._client)
 
     def send(self, message: OutgoingMessage) -> Outcome:
         """Hand one mail to SES. Never raises."""

@@ -5,9 +5,10 @@ whichever call took it. Every entry has an answer of its own.
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendBulkEmail.html
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from notifications.messages import OutgoingMessage
 from notifications.transports import ses_answers
@@ -19,7 +20,7 @@ MOST_DATA = 80_000
 
 _TEMPLATE = {"Subject": "{{subject}}", "Html": "{{html}}", "Text": "{{text}}"}
 # Every variable needs a default, or SES reports a rendering failure for an entry without it.
-_DEFAULTS = json.dumps({"subject": "", "html": "", "text": ""})
+_DEFAULTS = orjson.dumps({"subject": "", "html": "", "text": ""}).decode()
 
 
 def parcels(messages: Sequence[OutgoingMessage]) -> list[list[int]]:
@@ -73,6 +74,6 @@ def _entry(message: OutgoingMessage) -> dict[str, Any]:
     return {
         "Destination": {"ToAddresses": [message.to]},
         "ReplacementTags": [{"Name": name, "Value": value} for name, value in message.tags],
-        "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": json.dumps(words)}},
+        "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": orjson.dumps(words).decode()}},
         "ReplacementHeaders": [{"Name": name, "Value": value} for name, value in message.headers],
     }

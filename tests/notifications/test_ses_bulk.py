@@ -144,3 +144,23 @@ def test_an_unlimited_account_has_no_quota(sink, transport):
     sink.account["SendQuota"] = {"Max24HourSend": -1.0, "MaxSendRate": 500.0, "SentLast24Hours": 7.0}
 
     assert transport.account().max_24_hour_send is None
+
+
+def test_the_body_that_goes_past_boto3_says_what_boto3_would(sink, transport):
+    mails = [message(1), message(2, subject="Größe \U0001f600")]
+
+    transport.send_many(mails)
+    ses._client("us-east-1", read_timeout=5).send_bulk_email(**ses_bulk.request_for(mails))
+
+    ours, theirs = sink.bulk_calls
+    assert ours == theirs
+    assert len(ours["BulkEmailEntries"]) == 2
+
+
+def test_what_is_signed_is_the_body_that_goes(sink, transport):
+    signed = []
+    transport._client.meta.events.register("before-sign.sesv2.SendBulkEmail", lambda request, **_: signed.append(request.data))
+
+    transport.send_many([message(1), message(2)])
+
+    assert [json.loads(body) for body in signed] == sink.bulk_calls
