@@ -9,7 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ _FEWEST_TOGETHER = 10
 # The starting statement runs this long before its first slot, so that the call itself is on time.
 _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
+_GLANCE = 0.02
 # Two calls are never closer than this share of the interval, however late the first was.
 _SMALLEST_GAP = 0.9
 # A call that a stalled machine, or a process that was stopped and woken, would begin so many seconds after it was
@@ -120,6 +121,8 @@ class _Delivery:
         self.hands = max(2 * calls, min(most, math.ceil(rate / self.together * _SLOWEST_USUAL_CALL)))
         self.calls_a_group = calls
         self.flying: set[Future[list[Settled]]] = set()
+        self.ended: list[Settled] = []
+        self.record_at = 0.0
         self.stop = ""
         self.halted = ""
         self.held = False
@@ -224,25 +227,28 @@ class _Delivery:
 
     def _wait_for_hands(self) -> None:
         while len(self.flying) > self.hands - self.calls_a_group:
-            self._record_finished(timeout=1.0)
+            self._take_in(timeout=_GLANCE)
 
     def _record_until(self, moment: float) -> None:
         """Record outcomes until `moment`, those of a twentieth of a second together."""
         while (left := moment - time.monotonic()) > 0:
             time.sleep(min(left, _RECORD_EVERY))
-            self._record_finished(timeout=0)
-        self._record_finished(timeout=0)
+            self._take_in(timeout=0)
+        self._take_in(timeout=0)
 
     def _record_until_none_flies(self) -> None:
-        while self.flying:
-            self._record_finished(timeout=None)
+        while self.flying or self.ended:
+            self._take_in(timeout=_RECORD_EVERY)
 
-    def _record_finished(self, *, timeout: float | None) -> None:
-        done, self.flying = wait(self.flying, timeout=timeout, return_when=FIRST_COMPLETED)
-        if done:
-            settled = [one for future in done for one in future.result()]
-            self._heed(settled)
-            self.ledger.record(settled)
+    def _take_in(self, *, timeout: float) -> None:
+        """Heed the answers that came, and record them together with others: each alone would cost as much as its call."""
+        done, self.flying = wait(self.flying, timeout=timeout)
+        came = [one for future in done for one in future.result()]
+        self._heed(came)
+        self.ended += came
+        if self.ended and (time.monotonic() > self.record_at or not self.flying):
+            self.ledger.record(self.ended)
+            self.ended, self.record_at = [], time.monotonic() + _RECORD_EVERY
 
     def _heed(self, settled: Iterable[Settled]) -> None:
         """Stop when an answer says that the next mail would fare no better."""

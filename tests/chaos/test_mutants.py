@@ -29,7 +29,7 @@ def attack(site, *, kills=3):
     """Kill the whole pool while calls are under way; wait until somebody got two mails or the campaign is over."""
     campaign = Campaign(site, 240)
     # Slow answers: whoever is killed right after SES took a mail has not heard of it.
-    site.faults(delay=0.5)
+    site.faults(delay=1.5)
     campaign.send()
     for _ in range(kills):
         wait_for_mail(site, campaign.is_done)
