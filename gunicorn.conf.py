@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from django.conf import settings
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from outreach import garbage, metering, printed, terminal
 from outreach.logging import logging_config
@@ -19,7 +20,16 @@ graceful_timeout = 20
 keepalive = 75
 control_socket_disable = True
 
-# django-structlog logs requests; the server's own lines come out in the same shape.
+
+class WithoutAccessLog(Logger):  # type: ignore[misc]
+    """django-structlog logs requests. An access log would print tokens, and is made up also where nobody reads it."""
+
+    def access(self, *_args: Any) -> None:
+        pass
+
+
+logger_class = WithoutAccessLog
+# The server's own lines come out in the same shape.
 logconfig_dict = logging_config(level="INFO") | {"loggers": {"gunicorn.error": {"handlers": [], "propagate": True}}}
 
 

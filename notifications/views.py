@@ -12,7 +12,6 @@ from django.conf import settings
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, JsonResponse, UnreadablePostError
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from notifications import eventbridge, measuring, recording, sending_status, sns, subscriptions, waking
@@ -49,14 +48,12 @@ class DatabaseUnavailable(DomainError):
 
 
 @csrf_exempt
-@never_cache
 def ses_events(request: HttpRequest) -> JsonResponse:
     """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good."""
     return _answer(request, Route.EVENTBRIDGE, _take_from_eventbridge)
 
 
 @csrf_exempt
-@never_cache
 def ses_events_by_sns(request: HttpRequest) -> JsonResponse:
     """`POST /v1/notifications/ses-events`, for SNS: 200 when the event is stored for good."""
     return _answer(request, Route.SNS, _take_from_sns)
@@ -129,4 +126,5 @@ def _refuse(error: DomainError, route: Route) -> JsonResponse:
         405: {"Allow": "POST"},
         503: {"Retry-After": "10"},
     }
-    return JsonResponse(body, status=error.status, headers=headers.get(error.status))
+    # RFC 9110, 15.1: caches may keep a 405 without being asked to.
+    return JsonResponse(body, status=error.status, headers={"Cache-Control": "no-store"} | headers.get(error.status, {}))

@@ -69,5 +69,7 @@ def database_settings(url: str) -> dict[str, Any]:
     if not url:
         return {}
     config = dict(environ.Env.db_url_config(url))
+    if config["ENGINE"] == "django.db.backends.postgresql":
+        config["ENGINE"] = "outreach.postgresql"
     # A Unix socket's directory travels percent-encoded in the place of the host.
     return config | {"HOST": unquote(config["HOST"])}

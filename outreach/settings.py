@@ -184,6 +184,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "outreach.probing.answer_probes",
+    "outreach.webhooks.answer_webhooks",
     # Early, so that every line of a request carries its id, also those about a refused host.
     "django_structlog.middlewares.RequestMiddleware",
     "outreach.middleware.refuse_nul",

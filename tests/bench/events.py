@@ -18,7 +18,7 @@ from datetime import timedelta
 from tests.bench.__main__ import measured, prepared
 
 _SECRET = "bench"
-_CONNECTIONS = 16
+_CONNECTIONS = 32
 _STORIES = ("send", "delivery", "open", "click")
 
 
