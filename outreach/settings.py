@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import django_stubs_ext
-from celery.schedules import crontab
 
-from outreach import connections, redacting
+from outreach import api_settings, beat_schedule, connections, redacting
 from outreach.addresses import is_address, normalise, normalise_pattern
 from outreach.connections import is_loopback
 from outreach.environment import Environment
@@ -279,52 +278,9 @@ if PRODUCTION:
 
 # --- The API --------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "outreach.authentication.ProxySecretAuthentication",
-        "outreach.authentication.StaffTokenAuthentication",
-        "outreach.authentication.OutsideTokenAuthentication",
-        "outreach.authentication.StaffSessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["outreach.authentication.ModelPermissions"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["outreach.parsing.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "outreach.pagination.Pages",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
-    "TEST_REQUEST_DEFAULT_FORMAT": "json",
-}
-DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "outreach.answers.ExceptionHandler",
-    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Outreach",
-    "DESCRIPTION": "Prospects, campaigns and the ledger of who got what and why. See docs/api.md.",
-    "VERSION": "0.1.0",
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": r"/(api|internal|v1)",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAdminUser"],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
-    "ENUM_NAME_OVERRIDES": {
-        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
-        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
-        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
-        "ErrorCode401Enum": "drf_standardized_errors.openapi_serializers.ErrorCode401Enum.choices",
-        "ErrorCode403Enum": "drf_standardized_errors.openapi_serializers.ErrorCode403Enum.choices",
-        "ErrorCode404Enum": "drf_standardized_errors.openapi_serializers.ErrorCode404Enum.choices",
-        "ErrorCode405Enum": "drf_standardized_errors.openapi_serializers.ErrorCode405Enum.choices",
-        "ErrorCode406Enum": "drf_standardized_errors.openapi_serializers.ErrorCode406Enum.choices",
-        "ErrorCode415Enum": "drf_standardized_errors.openapi_serializers.ErrorCode415Enum.choices",
-        "ErrorCode429Enum": "drf_standardized_errors.openapi_serializers.ErrorCode429Enum.choices",
-        "ErrorCode500Enum": "drf_standardized_errors.openapi_serializers.ErrorCode500Enum.choices",
-    },
-}
+REST_FRAMEWORK = api_settings.REST_FRAMEWORK
+DRF_STANDARDIZED_ERRORS = api_settings.DRF_STANDARDIZED_ERRORS
+SPECTACULAR_SETTINGS = api_settings.SPECTACULAR_SETTINGS
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
@@ -355,34 +311,8 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = connections.broker_options(CELERY_BROKER_URL)
 CELERY_BROKER_CONNECTION_TIMEOUT = 2.0  # seconds
 CELERY_TASK_PUBLISH_RETRY = False
-CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
-    "wake-silent-campaigns": {"task": "campaigns.tasks.wake_silent_campaigns", "schedule": 5.0, "options": {"expires": 5}},
-    "protect-campaigns": {"task": "campaigns.tasks.protect_campaigns", "schedule": 10.0, "options": {"expires": 10}},
-    "watch": {"task": "campaigns.tasks.watch", "schedule": 30.0, "options": {"expires": 30}},
-    "watch-events": {"task": "campaigns.tasks.watch_events", "schedule": 60.0, "options": {"expires": 60}},
-    "look-at-parked-events": {"task": "notifications.tasks.look_at_parked_events", "schedule": 10.0, "options": {"expires": 10}},
-    "forget-events": {"task": "notifications.tasks.forget_events", "schedule": crontab(hour="3", minute="30")},
-    "apply-waiting-events": {"task": "notifications.tasks.apply_events", "schedule": 10.0, "options": {"expires": 10}},
-    "sweep-outbox": {"task": "notifications.tasks.sweep_outbox", "schedule": 3.0, "options": {"expires": 3}},
-    "run-waiting-imports": {"task": "prospects.tasks.run_waiting_imports", "schedule": 30.0, "options": {"expires": 30}},
-    "apply-kept-unsubscribes": {
-        "task": "prospects.tasks.apply_kept_unsubscribes",
-        "schedule": 10.0,
-        "options": {"expires": 10},
-    },
-}
-# Every queue gets a heartbeat: a queue that nobody reads must show (`/readyz`).
-for _queue in {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_TASK_ROUTES.values())}:
-    CELERY_BEAT_SCHEDULE[f"heartbeat-{_queue}"] = {
-        "task": "outreach.tasks.heartbeat",
-        "schedule": 10.0,
-        "options": {"queue": _queue, "expires": 10},
-    }
-if EMAIL_MODE == "ses":
-    CELERY_BEAT_SCHEDULE["sync-suppressions"] = {
-        "task": "notifications.tasks.sync_suppressions",
-        "schedule": crontab(hour="2", minute="10"),
-    }
+_QUEUES = {CELERY_TASK_DEFAULT_QUEUE, *(route["queue"] for route in CELERY_TASK_ROUTES.values())}
+CELERY_BEAT_SCHEDULE = beat_schedule.schedule(queues=_QUEUES, through_ses=EMAIL_MODE == "ses")
 
 # --- The admin --------------------------------------------------------------------------------------------
 
