@@ -7,7 +7,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
-from notifications.models import Delivery
+from notifications.models import Delivery, delivery_constraints
 from prospects.models import Prospect
 
 
@@ -167,18 +167,7 @@ class EmailSend(Delivery):
             # Nobody twice: neither the person nor, after a delete and a new import, the address.
             models.UniqueConstraint(fields=["prospect", "campaign"], name="once_per_prospect"),
             models.UniqueConstraint(fields=["campaign", "email"], name="once_per_address"),
-            models.CheckConstraint(
-                condition=Q(claimed_by__isnull=True, lease_until__isnull=True)
-                | Q(claimed_by__isnull=False, lease_until__isnull=False),
-                name="claim_and_lease_together",
-            ),
-            models.CheckConstraint(
-                condition=Q(skipped_at__isnull=True, skip_reason="") | (Q(skipped_at__isnull=False) & ~Q(skip_reason="")),
-                name="skipped_says_why",
-            ),
-            models.CheckConstraint(
-                condition=Q(skipped_at__isnull=True) | Q(call_started_at__isnull=True), name="skipped_was_never_called"
-            ),
+            *delivery_constraints(),
         ]
 
     def __str__(self) -> str:

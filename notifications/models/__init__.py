@@ -1,6 +1,6 @@
 """Mail out, events in, and who must not be written to."""
 
-from notifications.models.deliveries import ACCEPTED, SETTLED, UNSETTLED, Delivery, DeliveryStatus
+from notifications.models.deliveries import ACCEPTED, SETTLED, UNSETTLED, Delivery, DeliveryStatus, delivery_constraints
 from notifications.models.inbox import EmailEvent, SoftBounce
 from notifications.models.outbox import IdempotencyKey, SkipReason, TransactionalContent, TransactionalEmail, _new_key
 from notifications.models.pace import SendPace
@@ -33,4 +33,5 @@ __all__ = [
     "TransactionalContent",
     "TransactionalEmail",
     "_new_key",  # migrations name it
+    "delivery_constraints",
 ]

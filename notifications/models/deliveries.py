@@ -1,7 +1,7 @@
 """One mail to one person, of a campaign or not, and what became of it."""
 
 from django.db import models
-from django.db.models import Case, Value, When
+from django.db.models import Case, Q, Value, When
 from django.db.models.functions import Now
 
 
@@ -95,3 +95,21 @@ class Delivery(models.Model):
 
     class Meta:
         abstract = True
+
+
+def delivery_constraints(*, prefix: str = "") -> list[models.CheckConstraint]:
+    """What the database holds every kind of delivery to. Names are unique in a database, so each kind has its prefix."""
+    return [
+        models.CheckConstraint(
+            condition=Q(claimed_by__isnull=True, lease_until__isnull=True)
+            | Q(claimed_by__isnull=False, lease_until__isnull=False),
+            name=f"{prefix}claim_and_lease_together",
+        ),
+        models.CheckConstraint(
+            condition=Q(skipped_at__isnull=True, skip_reason="") | (Q(skipped_at__isnull=False) & ~Q(skip_reason="")),
+            name=f"{prefix}skipped_says_why",
+        ),
+        models.CheckConstraint(
+            condition=Q(skipped_at__isnull=True) | Q(call_started_at__isnull=True), name=f"{prefix}skipped_was_never_called"
+        ),
+    ]

@@ -6,7 +6,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from notifications.models.deliveries import Delivery
+from notifications.models.deliveries import Delivery, delivery_constraints
 
 
 class SkipReason(models.TextChoices):
@@ -41,20 +41,7 @@ class TransactionalEmail(Delivery):
             models.Index(fields=["message_id"], name="outbox_by_message", condition=~Q(message_id="")),
             models.Index(fields=["email", "-id"], name="outbox_by_address"),
         ]
-        constraints: ClassVar = [
-            models.CheckConstraint(
-                condition=Q(claimed_by__isnull=True, lease_until__isnull=True)
-                | Q(claimed_by__isnull=False, lease_until__isnull=False),
-                name="outbox_claim_and_lease_together",
-            ),
-            models.CheckConstraint(
-                condition=Q(skipped_at__isnull=True, skip_reason="") | (Q(skipped_at__isnull=False) & ~Q(skip_reason="")),
-                name="outbox_skipped_says_why",
-            ),
-            models.CheckConstraint(
-                condition=Q(skipped_at__isnull=True) | Q(call_started_at__isnull=True), name="outbox_skipped_was_never_called"
-            ),
-        ]
+        constraints: ClassVar = delivery_constraints(prefix="outbox_")
 
     def __str__(self) -> str:
         return f"{self.template_name or 'mail'} to {self.email}"
