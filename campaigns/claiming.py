@@ -61,26 +61,8 @@ UPDATE email_sends s
 RETURNING s.id
 """.replace("{listed_by_hash}", suppressing.LISTED_BY_HASH.replace("{column}", "s.email"))
 
-# An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
-# other answer counts only while the row is still this worker's.
-_RECORD = """
-UPDATE email_sends s
-   SET sent_at    = CASE WHEN o.verdict = 'accepted'
-                         THEN least(s.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE s.sent_at END,
-       failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE s.failed_at END,
-       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE s.unknown_at END,
-       call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
-       message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
-       error      = CASE WHEN o.error <> '' AND s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,
-       claimed_by = NULL, lease_until = NULL
-  FROM json_to_recordset(%(outcomes)s::json) AS o (id bigint, verdict text, message_id text, error text, age float8)
- WHERE s.id = o.id AND (o.verdict = 'accepted' OR s.claimed_by = %(slice)s)
-"""
-
-_RELEASE = """
-UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
- WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
-"""
+_RECORD = ledgers.record_statement("email_sends")
+_RELEASE = ledgers.release_statement("email_sends")
 
 _RELEASE_ALL = """
 UPDATE email_sends SET claimed_by = NULL, lease_until = NULL

@@ -54,29 +54,10 @@ UPDATE transactional_emails t
 RETURNING t.id
 """.replace("{listed_by_hash}", _BLOCKED_BY_HASH.replace("{column}", "t.email"))
 
-# An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every
-# other answer counts only while the row is still this worker's.
-_RECORD = """
-UPDATE transactional_emails t
-   SET sent_at    = CASE WHEN o.verdict = 'accepted'
-                         THEN least(t.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE t.sent_at END,
-       failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE t.failed_at END,
-       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE t.unknown_at END,
-       retry_at   = CASE o.verdict WHEN 'wait' THEN clock_timestamp() + o.rest * interval '1 second'
-                                   WHEN 'halt' THEN clock_timestamp() + %(halt)s * interval '1 second' END,
-       call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE t.call_started_at END,
-       message_id = CASE WHEN t.message_id = '' THEN o.message_id ELSE t.message_id END,
-       error      = CASE WHEN t.bounced_at IS NULL AND t.rejected_at IS NULL THEN o.error ELSE t.error END,
-       claimed_by = NULL, lease_until = NULL
-  FROM json_to_recordset(%(outcomes)s::json)
-       AS o (id bigint, verdict text, message_id text, error text, age float8, rest float8)
- WHERE t.id = o.id AND (o.verdict = 'accepted' OR t.claimed_by = %(slice)s)
-"""
-
-_RELEASE = """
-UPDATE transactional_emails SET claimed_by = NULL, lease_until = NULL
- WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
-"""
+_RETRY = """retry_at   = CASE o.verdict WHEN 'wait' THEN clock_timestamp() + o.rest * interval '1 second'
+                                   WHEN 'halt' THEN clock_timestamp() + %(halt)s * interval '1 second' END"""
+_RECORD = ledgers.record_statement("transactional_emails", more=_RETRY)
+_RELEASE = ledgers.release_statement("transactional_emails")
 
 # A lease that ends minutes from now was given by a clock that has been set back since.
 _RECLAIM = """

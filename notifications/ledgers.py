@@ -22,6 +22,29 @@ class Settled:
     at: float
 
 
+# An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every other answer
+# counts only while the row is still this worker's. What an event has said about a failure stays.
+_RECORD = """
+UPDATE {table} s
+   SET sent_at    = CASE WHEN o.verdict = 'accepted'
+                         THEN least(s.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE s.sent_at END,
+       failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE s.failed_at END,
+       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE s.unknown_at END,
+       call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
+       message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
+       error      = CASE WHEN s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,{more}
+       claimed_by = NULL, lease_until = NULL
+  FROM json_to_recordset(%(outcomes)s::json)
+       AS o (id bigint, verdict text, message_id text, error text, age float8, rest float8)
+ WHERE s.id = o.id AND (o.verdict = 'accepted' OR s.claimed_by = %(slice)s)
+"""
+
+_RELEASE = """
+UPDATE {table} SET claimed_by = NULL, lease_until = NULL
+ WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
+"""
+
+
 class Ledger(Protocol):
     """Where the rows are. Every method commits before it returns."""
 
@@ -30,6 +53,16 @@ class Ledger(Protocol):
 
     def record(self, settled: list[Settled]) -> None:
         """Store outcomes."""
+
+
+def record_statement(table: str, *, more: str = "") -> str:
+    """The SQL that stores `outcomes` (`as_json`) of a `slice` in a ledger's table; `more` sets further columns."""
+    return _RECORD.format(table=table, more=f"\n       {more}," if more else "")
+
+
+def release_statement(table: str) -> str:
+    """The SQL that returns claims of a `slice` to waiting: those of `ids` (`as_array`) whose call was not started."""
+    return _RELEASE.format(table=table)
 
 
 def as_rows(settled: Iterable[Settled], *, now: float) -> list[dict[str, Any]]:

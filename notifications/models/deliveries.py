@@ -97,7 +97,7 @@ class Delivery(models.Model):
         abstract = True
 
 
-def delivery_constraints(*, prefix: str = "") -> list[models.CheckConstraint]:
+def delivery_constraints(*, prefix: str = "") -> list[models.BaseConstraint]:
     """What the database holds every kind of delivery to. Names are unique in a database, so each kind has its prefix."""
     return [
         models.CheckConstraint(
