@@ -7,7 +7,6 @@ would. Only the main thread may start them (`outreach.processes`), so whoever wa
 import http.client
 import json
 import os
-import shlex
 import shutil
 import signal
 import socket
@@ -15,21 +14,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import psycopg
 from redis import Redis
 
-from outreach import connections, local, places, processes
+from outreach import connections, local, places
+from tests.chaos.program import ROOT, Program, procfile
 
-ROOT = Path(__file__).resolve().parents[2]
 SECRET = "s" * 40
-_RESTART_AFTER = 0.2  # seconds
-_TURN = 0.03
+_TURN = 0.03  # seconds
 # What a killed run leaves behind, the next run of the tests sweeps away by this name.
 _TEMPORARY = "outreach-tests-"
 # All that a person's environment may say here.
@@ -41,70 +38,6 @@ class Postgres(local.EmbeddedPostgres):
 
     def _command(self):
         return [*super()._command(), "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "jit=off"]
-
-
-@dataclass
-class Program:
-    """One process group of the site, and what became of it."""
-
-    name: str
-    command: list[str]
-    env: Mapping[str, str]
-    log: Path
-    pass_fds: tuple[int, ...] = ()
-    wanted: bool = True
-    process: subprocess.Popen | None = None
-    ended_at: float = 0.0
-    accidents: list[str] = field(default_factory=list)
-
-    def start(self):
-        with self.log.open("ab") as output:
-            self.process = processes.start(
-                self.command,
-                death_signal=signal.SIGKILL,
-                own_session=True,
-                output=output,
-                env=self.env,
-                cwd=ROOT,
-                pass_fds=self.pass_fds,
-            )
-        self.ended_at = 0.0
-
-    def tend(self):
-        """Start it again a moment after it ended; an end that nobody caused is noted."""
-        code = self.process.poll() if self.process else 0
-        if code is None or not self.wanted:
-            return
-        if not self.ended_at:
-            self.ended_at = time.monotonic()
-            if code not in (0, -signal.SIGKILL, -signal.SIGTERM):
-                self.accidents.append(f"{self.name} ended with {code}")
-        elif time.monotonic() - self.ended_at > _RESTART_AFTER:
-            self.start()
-
-    @property
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
-
-    def children(self):
-        """The pids of its pool: what the program itself started."""
-        with suppress(psutil.Error):
-            return [child.pid for child in psutil.Process(self.process.pid).children()]
-        return []
-
-    def signal_group(self, number):
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
-
-    def signal(self, number):
-        if self.alive:
-            self.process.send_signal(number)
-
-    def end(self):
-        self.wanted = False
-        if self.process:
-            self.signal_group(signal.SIGKILL)
-            self.process.wait()
 
 
 class Site:
@@ -134,12 +67,12 @@ class Site:
         self.redis.start()
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=self.env, check=True)
         self.add("ses", [sys.executable, str(Path(__file__).with_name("fake_ses.py")), str(self.ledger), str(self.ses_port)])
-        web = _procfile("web")
+        web = procfile("web")
         self.add("web", [*web, "--bind", f"fd://{self.listener.fileno()}"], pass_fds=(self.listener.fileno(),))
         for number in range(1, self._workers + 1):
             self.add_worker(f"worker{number}")
-        self.add("transactional", _procfile("transactional"))
-        self.add("beat1", _procfile("beat"))
+        self.add("transactional", procfile("transactional"))
+        self.add("beat1", procfile("beat"))
         self.until(lambda: self.call("GET", "/readyz")[0] == 200, 120, "the site is ready")
 
     def add(self, name, command, *, pass_fds=()):
@@ -149,7 +82,7 @@ class Site:
 
     def add_worker(self, name):
         options = ["--concurrency", str(self.concurrency), "-n", f"{name}@%h"]
-        return self.add(name, [*_procfile("worker"), *options])
+        return self.add(name, [*procfile("worker"), *options])
 
     def remove(self, name):
         self.programs.pop(name).end()
@@ -330,12 +263,6 @@ def running(*, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -
         stack.callback(site.stop)
         site.start()
         yield site
-
-
-def _procfile(name):
-    """How production starts this kind of process."""
-    line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith(f"{name}:"))
-    return [sys.executable, "-m", *shlex.split(line.partition(":")[2])]
 
 
 def _lives(pid):

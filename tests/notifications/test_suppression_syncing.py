@@ -1,60 +1,18 @@
 """SES' list and ours: both ways, twice, by halves, at once, and what is nobody's business but a person's."""
 
 from datetime import timedelta
-from io import StringIO
 
-import boto3
 import pytest
-from botocore.stub import Stubber
-from django.core.management import CommandError, call_command
 from django.db import connections
-from django.utils import timezone
-from structlog.testing import capture_logs
 
-from notifications import suppressing, suppression_syncing, tasks, transports
+from notifications import suppressing, suppression_syncing
 from notifications.models import SesListConflict, Suppression
-from notifications.transports.ses_suppressions import Listed, ListUnavailable, SesSuppressions
+from notifications.transports.ses_suppressions import ListUnavailable
 from outreach import keyed_hashes
 from tests.factories import SuppressionFactory
-from tests.notifications.ses_stub import Stub, answer, error
-from tests.staff import member, superuser
+from tests.notifications.account_list import AccountList, lift, listed, reasons
 
 pytestmark = pytest.mark.django_db
-
-
-class AccountList:
-    """A list of an account, in memory."""
-
-    def __init__(self, *listed, page=2):
-        self.listed = {one.address: one for one in listed}
-        self.page, self.puts, self.deleted, self.fail_at = page, [], [], None
-
-    def pages(self):
-        rows = list(self.listed.values())
-        for at in range(0, max(1, len(rows)), self.page):
-            yield rows[at : at + self.page]
-
-    def put(self, address, reason):
-        if len(self.puts) == self.fail_at:
-            raise ListUnavailable("throttled")
-        self.puts.append((address, reason))
-        self.listed[address] = Listed(address, reason, timezone.now())
-
-    def delete(self, address):
-        self.deleted.append(address)
-        return self.listed.pop(address, None) is not None
-
-
-def listed(address, reason="BOUNCE", days_ago=1):
-    return Listed(address, reason, timezone.now() - timedelta(days=days_ago))
-
-
-def reasons():
-    return dict(Suppression.objects.values_list("email", "reason"))
-
-
-def lift(email, now, reason="bounce"):
-    suppressing.lift(SuppressionFactory(email=email, reason=reason), by="anna", why="a new mailbox", now=now)
 
 
 def test_theirs_becomes_ours_with_their_reason_and_time(now):
@@ -202,152 +160,3 @@ def test_what_our_own_list_has_is_not_removed_there(now):
     with pytest.raises(suppression_syncing.StillSuppressed):
         suppression_syncing.remove_at_ses(there, "ada@example.com", by="anna", why="mended", now=now)
     assert there.deleted == []
-
-
-# --- The calls themselves, as botocore knows them --------------------------------------------------------
-
-
-@pytest.fixture
-def ses():
-    client = boto3.client("sesv2", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    with Stubber(client) as stub:
-        pauses = []
-        stub.list = SesSuppressions("us-east-1", client=client, pause=pauses.append)
-        stub.pauses = pauses
-        yield stub
-
-
-def test_pages_follow_each_other_at_a_gentle_pace(ses, now):
-    row = {"EmailAddress": "A@example.com", "Reason": "BOUNCE", "LastUpdateTime": now}
-    ses.add_response(
-        "list_suppressed_destinations", {"SuppressedDestinationSummaries": [row], "NextToken": "t"}, {"PageSize": 1000}
-    )
-    ses.add_response("list_suppressed_destinations", {}, {"PageSize": 1000, "NextToken": "t"})
-
-    assert [[one.address for one in page] for page in ses.list.pages()] == [["A@example.com"], []]
-    assert ses.pauses == [1.1]
-
-
-def test_putting_and_deleting_name_the_address_as_it_is(ses):
-    ses.add_response("put_suppressed_destination", {}, {"EmailAddress": "A@example.com", "Reason": "BOUNCE"})
-    ses.add_response("delete_suppressed_destination", {}, {"EmailAddress": "A@example.com"})
-    ses.add_client_error("delete_suppressed_destination", "NotFoundException", http_status_code=404)
-
-    ses.list.put("A@example.com", "BOUNCE")
-    assert ses.list.delete("A@example.com")
-    assert not ses.list.delete("B@example.com")
-    ses.assert_no_pending_responses()
-
-
-def test_a_missing_permission_is_named(ses):
-    ses.add_client_error("list_suppressed_destinations", "AccessDeniedException", http_status_code=403)
-
-    with pytest.raises(ListUnavailable, match="allow ses:ListSuppressedDestinations"):
-        list(ses.list.pages())
-
-
-# --- The command, the task and the admin -------------------------------------------------------------------
-
-
-@pytest.fixture
-def there(settings, monkeypatch):
-    settings.EMAIL_MODE = "ses"
-    account = AccountList(listed("ada@example.com"))
-    monkeypatch.setattr(transports, "suppressions", lambda: account)
-    return account
-
-
-def test_the_command_lists_conflicts_and_deletes_one(there, now):
-    lift("ada@example.com", now)
-    out = StringIO()
-
-    call_command("sync_suppressions", stdout=out)
-    assert "1 conflicts" in out.getvalue()
-    assert "  ada@example.com  BOUNCE" in out.getvalue()
-    with pytest.raises(CommandError, match="needs a reason"):
-        call_command("sync_suppressions", delete="ada@example.com")
-    call_command("sync_suppressions", delete="ada@example.com", reason="mended", stdout=out)
-
-    assert there.deleted == ["ada@example.com"]
-
-
-def test_in_log_mode_there_is_nothing_to_compare_with(there, settings):
-    settings.EMAIL_MODE = "log"
-
-    tasks.sync_suppressions()
-    with pytest.raises(CommandError, match="EMAIL_MODE"):
-        call_command("sync_suppressions")
-    assert not reasons()
-
-
-def test_the_task_says_in_the_log_what_it_may_not_do(there):
-    def refused():
-        raise ListUnavailable("The AWS credentials may not do this: allow ses:ListSuppressedDestinations on *.")
-
-    there.pages = refused
-    with capture_logs() as said:
-        tasks.sync_suppressions()
-
-    [line] = said
-    assert (line["event"], line["log_level"]) == ("suppressions_not_synced", "error")
-    assert "allow ses:ListSuppressedDestinations" in line["error"]
-
-
-def test_an_operator_removes_a_conflict_at_ses_with_a_reason(there, now):
-    lift("ada@example.com", now)
-    suppression_syncing.sync(there, now=now)
-    path = f"/admin/notifications/seslistconflict/{SesListConflict.objects.get().pk}/"
-    staff = superuser()
-
-    assert "Take it off SES" in staff.get(f"{path}change/").content.decode()
-    assert staff.post(f"{path}remove/", {"why": ""}).status_code == 200
-    assert there.deleted == []
-    staff.post(f"{path}remove/", {"why": "mended"})
-
-    assert there.deleted == ["ada@example.com"]
-    assert SesListConflict.objects.get().settled_by == "anna"
-    assert member("view_seslistconflict").get(f"{path}remove/").status_code == 403
-
-
-# --- Over HTTP, as boto3 asks ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def endpoint(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
-    stubs = []
-
-    def answering(script):
-        stubs.append(Stub(script))
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SESV2", stubs[-1].url)
-        return SesSuppressions("us-east-1"), stubs[-1]
-
-    yield answering
-    for stub in stubs:
-        stub.close()
-
-
-def test_a_page_is_read_over_http(endpoint, now):
-    row = {"EmailAddress": "Ada@example.com", "Reason": "COMPLAINT", "LastUpdateTime": now.timestamp()}
-    there, stub = endpoint(answer(200, {"SuppressedDestinationSummaries": [row]}))
-
-    suppression_syncing.sync(there, now=now)
-
-    assert (reasons(), stub.requests) == ({"ada@example.com": "complaint"}, 1)
-
-
-def test_a_refusal_over_http_names_the_permission_and_is_not_repeated(endpoint, now):
-    there, stub = endpoint(error(403, "AccessDeniedException", "User is not authorized"))
-
-    with pytest.raises(ListUnavailable, match="allow ses:ListSuppressedDestinations"):
-        suppression_syncing.sync(there, now=now)
-    assert stub.requests == 1
-
-
-def test_a_throttle_over_http_is_tried_again(endpoint, now):
-    there, stub = endpoint(error(429, "TooManyRequestsException", "slow down"))
-
-    with pytest.raises(ListUnavailable):
-        suppression_syncing.sync(there, now=now)
-    assert stub.requests == 5
