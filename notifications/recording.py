@@ -67,7 +67,6 @@ _FIRST_LOOK = timedelta(seconds=10)
 _REHEARSAL = "about a test mail"
 _PARKED = "no mail with this message id is known (yet)"
 
-
 Events = QuerySet[EmailEvent]
 
 

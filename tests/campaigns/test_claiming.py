@@ -198,6 +198,26 @@ def test_an_outcome_settles_the_row(verdict, status):
     assert (send.claimed_by, send.lease_until) == (None, None)
 
 
+def test_a_mail_that_left_shows_no_error_of_an_earlier_try():
+    campaign = CampaignFactory(sending=True, waiting=1)
+    for verdict, fields in ((Verdict.WAIT, {"error": "Throttling"}), (Verdict.ACCEPTED, {"message_id": "m-1"})):
+        rows, _, ledger = claim(campaign)
+        ledger.start([rows[0].id])
+        record(ledger, rows[0], verdict, **fields)
+
+    assert (EmailSend.objects.get().status, EmailSend.objects.get().error) == ("sent", "")
+
+
+def test_what_postgresql_cannot_hold_is_left_out_of_an_error():
+    campaign = CampaignFactory(sending=True, waiting=1)
+    rows, _, ledger = claim(campaign)
+    ledger.start([rows[0].id])
+
+    record(ledger, rows[0], Verdict.UNKNOWN, error="half\x00 an \ud800answer\n")
+
+    assert EmailSend.objects.get().error == "half an answer\n"
+
+
 def test_an_acceptance_that_comes_late_settles_an_unknown_row():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, ledger = claim(campaign)
