@@ -39,8 +39,9 @@ _FEWEST_TOGETHER = 10
 _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
 _GLANCE = 0.02
-# Two calls are never closer than this share of the interval, however late the first was.
-_SMALLEST_GAP = 0.9
+# Two calls are never closer than such a share of the interval, however late the first was: so that a sliding second
+# holds about one mail more than it should, and what a hiccup delayed is caught up with all the same.
+_SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.98
 # A call that a stalled machine, or a process that was stopped and woken, would begin so many seconds after it was
 # checked is not made: somebody may have said no meanwhile, or the row may be another's.
 _TOO_LATE = 0.9
@@ -126,6 +127,7 @@ class _Delivery:
         self.stop = ""
         self.halted = ""
         self.held = False
+        self.gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
         self.next_call = 0.0
         self.one_by_one = threading.Lock()
 
@@ -211,7 +213,7 @@ class _Delivery:
         time.sleep(max(0.0, moment - time.monotonic()))
         with self.one_by_one:
             time.sleep(max(0.0, self.next_call - time.monotonic()))
-            self.next_call = time.monotonic() + _SMALLEST_GAP * interval * mails
+            self.next_call = time.monotonic() + self.gap * interval * mails
 
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""
