@@ -212,8 +212,12 @@ class _Delivery:
         """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""
         time.sleep(max(0.0, moment - time.monotonic()))
         with self.one_by_one:
-            time.sleep(max(0.0, self.next_call - time.monotonic()))
-            self.next_call = time.monotonic() + self.gap * interval * mails
+            due = max(moment, self.next_call)
+            time.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            # A sleep that took a little too long is not added up, call after call; a hiccup is no reason to hurry.
+            began = due if now - due < interval / 2 else now
+            self.next_call = began + self.gap * interval * mails
 
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""
