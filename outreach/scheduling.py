@@ -1,4 +1,4 @@
-"""Beat's schedule, on a clock that may be set back."""
+"""Beat's schedule, on a clock that may be set back and through a broker that may be away."""
 
 from typing import Any
 
@@ -17,6 +17,14 @@ class Scheduler(beat.Scheduler):
         self._forget_the_future()
         seconds: float = super().tick(*args, **kwargs)
         return seconds
+
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Publish one entry, by a connection of the pool.
+
+        Celery hands over the one that beat opened at its start. RabbitMQ ends it when it restarts, and as nothing
+        is retried here (`CELERY_TASK_PUBLISH_RETRY`), nobody would open another: beat would be silent for good.
+        """
+        return super().apply_async(entry, producer=None, advance=advance, **kwargs)
 
     def _forget_the_future(self) -> None:
         now = self.app.now()

@@ -44,3 +44,15 @@ def test_a_clock_that_is_set_back_silences_nobody(scheduler):
 
     assert run(scheduler, back + timedelta(seconds=6)) == ["often"]
     assert run(scheduler, back + timedelta(seconds=62)) == ["often", "seldom"]
+
+
+def test_no_entry_is_published_by_a_connection_that_the_broker_may_have_ended(monkeypatch):
+    app = Celery("tests", set_as_current=False, broker="memory://")
+    app.conf.beat_schedule = {"often": {"task": "often", "schedule": 5.0}}
+    scheduler, options = Scheduler(app, lazy=True), []
+    scheduler.setup_schedule()
+    monkeypatch.setattr(scheduler, "send_task", lambda *_args, **given: options.append(given))
+
+    scheduler.apply_async(scheduler.schedule["often"], producer="opened when beat started")
+
+    assert [given["producer"] for given in options] == [None]
