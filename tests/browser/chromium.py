@@ -7,9 +7,8 @@ import pytest
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 # A browser is the one thing that `make test` cannot bring along; `.ci/run` installs it, so CI skips none of these.
-needs_chromium = pytest.mark.skipif(
-    not os.path.exists(CHROMIUM), reason="no Chromium here: apt-get install chromium, or set CHROMIUM"
-)
+_FOUND = os.path.exists(CHROMIUM)
+needs_chromium = pytest.mark.skipif(not _FOUND, reason="no Chromium here: apt-get install chromium, or set CHROMIUM")
 # The background services of a browser would look for hosts that no test may reach.
 FLAGS = [
     "--no-sandbox",
