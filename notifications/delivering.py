@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from django.db import Error as DatabaseError
 
 from notifications import measuring, pacing
 from notifications.ledgers import Ledger, Settled
@@ -46,6 +47,7 @@ _SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.98
 # checked is not made: somebody may have said no meanwhile, or the row may be another's.
 _TOO_LATE = 0.9
 _NOT_CALLED = Outcome(Verdict.WAIT, error="The machine stalled before the call.")
+_NOT_STARTED = Outcome(Verdict.WAIT, error="PostgreSQL was away before the call.")
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
 _MOST_HANDS = 64
@@ -175,7 +177,7 @@ class _Delivery:
     def _send_group(self, group: Sequence[Mail], slots: pacing.Slots, used: int, pool: ThreadPoolExecutor) -> bool:
         """Start and hand over one group; False when nothing of it may be sent."""
         messages = self._made(group)
-        started = self.ledger.start([mail.id for mail in group if mail.id in messages]) if messages else set()
+        started = self._started([mail.id for mail in group if mail.id in messages]) if messages else set()
         checked_at = time.monotonic()
         going = [(used + index, mail.id) for index, mail in enumerate(group) if mail.id in started]
         for begin in range(0, len(going), self.together):
@@ -187,6 +189,15 @@ class _Delivery:
             call = partial(copy_context().run, self._call, mine, moment, slots.interval, latest)
             self.flying.add(pool.submit(call))
         return bool(started) or not messages
+
+    def _started(self, ids: list[int]) -> set[int]:
+        """Mark calls started. A mark of which nobody can say whether it was committed is taken back: no call is made."""
+        try:
+            return self.ledger.start(ids)
+        except DatabaseError:
+            now = time.monotonic()
+            self.ledger.record([Settled(mail_id, _NOT_STARTED, now) for mail_id in ids])
+            raise
 
     def _call(self, parcel: list[tuple[int, OutgoingMessage]], moment: float, interval: float, latest: float) -> list[Settled]:
         """One call at its slot, timed and logged; none after `latest`. Runs in a thread of its own; never raises.
