@@ -5,7 +5,8 @@ import time
 from campaigns import composing
 from campaigns.models import Campaign
 from notifications import pacing, suppressing
-from notifications.delivering import LONGEST_WAIT, log_outcomes
+from notifications.call_logging import log_outcomes
+from notifications.delivering import LONGEST_WAIT
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport
 from notifications.transports.guarded import may_receive

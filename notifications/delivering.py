@@ -13,18 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import structlog
 from django.db import Error as DatabaseError
 
-from notifications import measuring, pacing
+from notifications import pacing
+from notifications.call_logging import log_outcomes
 from notifications.ledgers import Ledger, Settled
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport, Verdict
-from outreach import logging
-
-log = structlog.get_logger("notifications")
 
 # Slots this far ahead are not worth holding claims for: the chunk ends and is woken again.
 LONGEST_WAIT = 8.0
@@ -280,31 +276,3 @@ class _Delivery:
             if any(outcome.throttled for outcome in waits):
                 pacing.slow_down()
             pacing.hold(max(outcome.retry_after for outcome in waits))
-
-
-def log_outcomes(messages: Sequence[OutgoingMessage], outcomes: Sequence[Outcome], *, duration_ms: int) -> None:
-    """The mission's log lines for the mails of one call: `email_sent` or `email_send_failed`, one each."""
-    lines: dict[Verdict, list[dict[str, Any]]] = {}
-    for message, outcome in zip(messages, outcomes, strict=True):
-        measuring.call_ended(outcome.verdict, duration_ms / 1000)
-        lines.setdefault(outcome.verdict, []).append(_words(message, outcome, duration_ms))
-    for verdict, each in lines.items():
-        # One record for all of them: fifty would cost more than their rendering.
-        words = each[0] if len(each) == 1 else {logging.EACH: each}
-        if verdict is Verdict.ACCEPTED:
-            log.info("email_sent", **words)
-        else:
-            log.error("email_send_failed", **words)
-
-
-def _words(message: OutgoingMessage, outcome: Outcome, duration_ms: int) -> dict[str, Any]:
-    words: dict[str, Any] = {
-        "message_id": outcome.message_id,
-        "to": message.to,
-        "subject": message.subject,
-        "template_name": message.template_name,
-        "duration_ms": duration_ms,
-    }
-    if outcome.verdict is not Verdict.ACCEPTED:
-        words |= {"error": outcome.error, "verdict": str(outcome.verdict)}
-    return words

@@ -13,7 +13,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifications import delivering
+from notifications import call_logging
 from notifications.transports.base import Outcome, Verdict
 from outreach import logging as our_logging
 from outreach import printed, redacting
@@ -83,7 +83,7 @@ def only(lines):
 def send(lines, outcome=None, **words):
     outcome = outcome or Outcome(Verdict.ACCEPTED, message_id="0102abc")
     # Not an OutgoingMessage, which refuses the worst of these.
-    delivering.log_outcomes([SimpleNamespace(**vars(message()) | words)], [outcome], duration_ms=245)
+    call_logging.log_outcomes([SimpleNamespace(**vars(message()) | words)], [outcome], duration_ms=245)
     return only(lines)
 
 
@@ -113,7 +113,7 @@ def test_the_mails_of_one_call_get_a_line_each(lines):
     outcomes[7] = Outcome(Verdict.REFUSED, error="no")
     structlog.contextvars.bind_contextvars(task_id="task-1")
 
-    delivering.log_outcomes([message(to=f"p{number}@example.com") for number in range(50)], outcomes, duration_ms=245)
+    call_logging.log_outcomes([message(to=f"p{number}@example.com") for number in range(50)], outcomes, duration_ms=245)
 
     structlog.contextvars.clear_contextvars()
     written = [json.loads(line) for line in lines()]
@@ -128,7 +128,7 @@ def test_the_mails_of_one_call_get_a_line_each(lines):
 def test_each_of_many_lines_is_cleaned_by_itself(lines, hashed):
     mails = [message(to=f"p{number}@example.com", subject=f"For p{number}@example.com {LINK}") for number in (1, 2)]
 
-    delivering.log_outcomes(mails, [Outcome(Verdict.ACCEPTED)] * 2, duration_ms=1)
+    call_logging.log_outcomes(mails, [Outcome(Verdict.ACCEPTED)] * 2, duration_ms=1)
 
     first, second = map(json.loads, lines())
     assert first["to"].startswith("pii-")
@@ -243,9 +243,9 @@ def test_a_field_that_is_named_for_a_secret_is_hidden(lines):
 
 
 def test_hashed_people_can_be_joined_but_not_read(lines, hashed):
-    delivering.log_outcomes([message()], [Outcome(Verdict.ACCEPTED)], duration_ms=1)
+    call_logging.log_outcomes([message()], [Outcome(Verdict.ACCEPTED)], duration_ms=1)
     error = "smtp; 550 5.1.1 <User@Example.com>: Recipient address rejected"
-    delivering.log_outcomes([message(subject="Other")], [Outcome(Verdict.REFUSED, error=error)], duration_ms=1)
+    call_logging.log_outcomes([message(subject="Other")], [Outcome(Verdict.REFUSED, error=error)], duration_ms=1)
     structlog.get_logger("x").info(
         "found", request="GET /api/prospects?q=ada&email=user%40example.com", file="Ada <ada@b.example>"
     )
