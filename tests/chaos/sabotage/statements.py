@@ -49,7 +49,7 @@ def which(sql: str, params: Any) -> str:
 def _around(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     name = which(str(sql), params)
     if not name:
-        return execute(sql, params, many, context)
+        return execute(sql, _hastened(params) if "UPDATE transactional_emails" in sql else params, many, context)
     connection, params = context["connection"], _hastened(params)
     arms.die_at(f"{name}.before")
     if wish := arms.taken(f"{name}.uncommitted"):
