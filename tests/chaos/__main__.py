@@ -9,7 +9,9 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
+from functools import partial
 
 from tests.chaos import ledger, oracles
 from tests.chaos import site as sites
@@ -36,6 +38,7 @@ class Tally:
     def __init__(self):
         self.numbers = Counter()
         self.broken = Counter()
+        self.unfinished = []
         self.slowest_end = 0.0
         self.began = time.monotonic()
 
@@ -48,6 +51,14 @@ class Tally:
             self.broken[name] += len(wrong)
             say(f"  {name}: {wrong[:5]}")
 
+    def attempt(self, name, run):
+        """One part; when it breaks off, what the others found is told all the same."""
+        try:
+            run()
+        except Exception:
+            self.unfinished.append(name)
+            traceback.print_exc()
+
     def report(self):
         say("\noracle                   violations")
         for oracle in oracles.ALL:
@@ -57,7 +68,9 @@ class Tally:
             say(f"{name:24} {number:10}")
         say(f"{'slowest end, s':24} {self.slowest_end:10.1f}")
         say(f"{'minutes':24} {(time.monotonic() - self.began) / 60:10.1f}")
-        return 1 if self.broken else 0
+        for name in self.unfinished:
+            say(f"{name} broke off: see above")
+        return 1 if self.broken or self.unfinished else 0
 
 
 def say(line):
@@ -77,9 +90,13 @@ def end_all(site, campaigns, tally):
 def keep_sending(site, campaigns, *, people):
     """Have some campaigns under way at any time."""
     while sum(not campaign.is_done() for campaign in campaigns[-2 * _AT_ONCE :]) < _AT_ONCE:
-        fresh = Campaign(site, people)
-        site.until(lambda fresh=fresh: fresh.send()[0] == 202, 60, "the campaign is taken")
-        campaigns.append(fresh)
+        campaigns.append(Campaign(site, people))
+        start(site, campaigns[-1])
+
+
+def start(site, campaign):
+    """Ask until it is taken: who answers may be killed meanwhile."""
+    site.until(lambda: campaign.send()[0] == 202, 60, "the campaign is taken")
 
 
 def run_kills(tally, *, kills, seed, seeds):
@@ -107,7 +124,10 @@ def run_points(tally, *, rounds):
             for number in range(rounds):
                 for point in POINTS:
                     keep_sending(site, campaigns, people=150)
-                    kill_at(site, point, scope="group" if number % 4 == 3 else "process", seconds=120)
+                    campaigns.append(Campaign(site, 150))
+                    # Only with a campaign that starts somebody comes to the points of enrolment.
+                    fresh = partial(start, site, campaigns[-1])
+                    kill_at(site, point, scope="group" if number % 4 == 3 else "process", seconds=120, meanwhile=fresh)
             say(f"points: {site.kills} kills at {len(POINTS)} points")
             end_all(site, campaigns, tally)
         for campaign in campaigns:
@@ -204,14 +224,15 @@ def main():
     parser.add_argument("--workers", type=int, default=4, help="of the exact pace, two processes each")
     asked = parser.parse_args()
     tally = Tally()
-    if asked.part in {None, "kills"}:
-        run_kills(tally, kills=asked.kills, seed=asked.seed, seeds=min(asked.seeds, asked.kills))
-    if asked.part in {None, "points"}:
-        run_points(tally, rounds=asked.rounds)
-    if asked.part in {None, "outages"}:
-        run_outages(tally, freeze=asked.freeze, rng=random.Random(asked.seed))
-    if asked.part in {None, "pace"}:
-        run_pace(tally, seconds=asked.seconds, rate=asked.rate, workers=asked.workers)
+    parts = {
+        "kills": partial(run_kills, kills=asked.kills, seed=asked.seed, seeds=min(asked.seeds, asked.kills)),
+        "points": partial(run_points, rounds=asked.rounds),
+        "outages": partial(run_outages, freeze=asked.freeze, rng=random.Random(asked.seed)),
+        "pace": partial(run_pace, seconds=asked.seconds, rate=asked.rate, workers=asked.workers),
+    }
+    for name, run in parts.items():
+        if asked.part in {None, name}:
+            tally.attempt(name, partial(run, tally))
     sys.exit(tally.report())
 
 

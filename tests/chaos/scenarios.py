@@ -47,10 +47,11 @@ def size(path):
     return path.stat().st_size if path.exists() else 0
 
 
-def kill_at(site, point, *, scope="process", seconds=60):
-    """Have the next process that comes to a named point die there."""
+def kill_at(site, point, *, scope="process", seconds=60, meanwhile=lambda: None):
+    """Have the next process that comes to a named point die there; `meanwhile` has somebody come."""
     assert point in POINTS
     site.wish(point, scope)
+    meanwhile()
     site.until(lambda: not site.is_wished(point), seconds, f"somebody comes to {point}")
     site.pass_time(0.1)
     site.killed()
