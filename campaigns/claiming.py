@@ -6,6 +6,7 @@ So a lease that ends before the call started goes back to waiting, and one that 
 unknown, because the mail may have left: no machine sends it again.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -69,14 +70,15 @@ UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
  WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
 """
 
-# A lease that ends minutes from now was given by a clock that has been set back since.
+# A lease that ends minutes from now was given by a clock that has been set back since; so was such a start of a call.
 # The lease is left alone when the call starts, so that the update stays on its page: a started call has
 # `call_lease` seconds from its start, and all that are leased are few.
 _RECLAIM = """
 WITH expired AS (
     SELECT id FROM email_sends
      WHERE (lease_until < clock_timestamp() OR lease_until > clock_timestamp() + interval '10 minutes')
-       AND (call_started_at IS NULL OR call_started_at < clock_timestamp() - %(call_lease)s * interval '1 second')
+       AND (call_started_at IS NULL
+            OR abs(extract(epoch FROM clock_timestamp() - call_started_at)) > %(call_lease)s)
      ORDER BY id FOR UPDATE SKIP LOCKED
 )
 UPDATE email_sends s
@@ -117,11 +119,17 @@ def claim(campaign_id: int, *, slice_id: UUID, limit: int, lease: float) -> tupl
         cursor.execute(_CLAIM, values | reasons | keyed_hashes.parameters())
         rows = cursor.fetchall()
     claimed = [
-        Claimed(id_, email, first, last, company, attributes if isinstance(attributes, dict) else {}, token)
+        Claimed(id_, email, first, last, company, _attributes(attributes), token)
         for id_, email, skip, first, last, company, attributes, token in rows
         if not skip
     ]
     return sorted(claimed, key=lambda row: row.id), len(rows) - len(claimed)
+
+
+def _attributes(text: str | None) -> dict[str, Any]:
+    """Django's cursors leave jsonb as text; of most people there is none."""
+    found = json.loads(text) if text and text != "{}" else {}
+    return found if isinstance(found, dict) else {}
 
 
 class CampaignLedger:

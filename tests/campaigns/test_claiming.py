@@ -167,6 +167,16 @@ def test_a_lease_given_by_a_clock_that_was_set_back_ends():
     assert reclaim() == {"queued": 1}
 
 
+def test_a_call_started_by_a_clock_that_was_set_back_since_is_given_up():
+    campaign = CampaignFactory(sending=True, waiting=1)
+    rows, _, ledger = claim(campaign)
+    ledger.start([rows[0].id])
+    ahead = timezone.now() + timedelta(hours=1)
+    EmailSend.objects.update(call_started_at=ahead, lease_until=ahead)
+
+    assert reclaim() == {"unknown": 1}
+
+
 def test_a_call_that_may_still_be_answered_is_not_unknown_yet():
     campaign = CampaignFactory(sending=True, waiting=1)
     rows, _, ledger = claim(campaign)

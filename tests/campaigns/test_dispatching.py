@@ -75,6 +75,17 @@ def test_the_words_are_filled_in_for_each_person(run_all, transport):
     assert sorted(message.subject for message in transport.sent) == ["Hello Ada", "Hello Grace"]
 
 
+def test_a_persons_own_attributes_are_filled_in(run_all, transport):
+    ProspectFactory(attributes={"City": "Köln", "rooms": 3})
+    words = {"subject": "{{ attributes.City }}", "body_html": "<p>{{ attributes.rooms }} rooms</p>"}
+
+    run_all(CampaignFactory(sending=True, enrolled_through=0, **words))
+
+    (message,) = transport.sent
+    assert message.subject == "Köln"
+    assert "3 rooms" in message.html
+
+
 def test_a_suppressed_person_is_accounted_for_and_gets_nothing(run_all, transport):
     campaign = CampaignFactory(sending=True, waiting=2)
     SuppressionFactory(email=EmailSend.objects.first().email)
