@@ -139,7 +139,12 @@ class _Turn:
             if not mails:
                 return self.skipped
             report = delivering.deliver(
-                mails, ledger=self.ledger, transport=self.transport, rate=self.rate, more=self._chunk_in_time
+                mails,
+                ledger=self.ledger,
+                transport=self.transport,
+                rate=self.rate,
+                more=self._chunk_in_time,
+                most_refused=settings.CAMPAIGN_PAUSE_SAME_ERRORS,
             )
         finally:
             self.ledger.release()

@@ -6,7 +6,6 @@ that touches no database.
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -16,8 +15,7 @@ from functools import partial
 
 from django.db import Error as DatabaseError
 
-from notifications import pacing
-from notifications.call_logging import log_outcomes
+from notifications import calling, pacing
 from notifications.ledgers import Ledger, Settled
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport, Verdict
@@ -36,13 +34,6 @@ _FEWEST_TOGETHER = 10
 _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
 _GLANCE = 0.02
-# Two calls are never closer than such a share of the interval, however late the first was: so that a sliding second
-# holds about one mail more than it should, and what a hiccup delayed is caught up with all the same.
-_SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.98
-# A call that a stalled machine, or a process that was stopped and woken, would begin so many seconds after it was
-# checked is not made: somebody may have said no meanwhile, or the row may be another's.
-_TOO_LATE = 0.9
-_NOT_CALLED = Outcome(Verdict.WAIT, error="The machine stalled before the call.")
 _NOT_STARTED = Outcome(Verdict.WAIT, error="PostgreSQL was away before the call.")
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
@@ -79,17 +70,21 @@ def deliver(
     rate: float,
     more: Callable[[], Sequence[Mail]] = _nothing_more,
     urgent: bool = False,
+    most_refused: int = 1000,
 ) -> Report:
     """Send mails at `rate` per second, shared with every other worker, and record each outcome.
 
     `more` is asked for further mails when these are on their way, until it has none: at high rates calls
     are in flight while the next chunk is claimed. `urgent` mails go ahead of everybody's reserved slots.
 
-    Stops early when the transport says that a person must act or asks for a pause, when the ledger
-    refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were
-    not started stay claimed: the caller releases them.
+    Stops early when the transport says that a person must act or asks for a pause, when it refuses `most_refused`
+    in a row, when the ledger refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails
+    that were not started stay claimed: the caller releases them.
     """
-    return _Delivery(mails, ledger=ledger, transport=transport, rate=rate, more=more, urgent=urgent).run()
+    delivery = _Delivery(
+        mails, ledger=ledger, transport=transport, rate=rate, more=more, urgent=urgent, most_refused=most_refused
+    )
+    return delivery.run()
 
 
 def mails_together(transport: Transport, rate: float) -> int:
@@ -106,55 +101,82 @@ class _Delivery:
         ledger: Ledger,
         transport: Transport,
         rate: float,
-        more: Callable[[], Sequence[Mail]] = _nothing_more,
-        urgent: bool = False,
+        more: Callable[[], Sequence[Mail]],
+        urgent: bool,
+        most_refused: int,
     ) -> None:
         self.mails, self.ledger, self.transport, self.rate, self.more = mails, ledger, transport, rate, more
-        self.together = mails_together(transport, rate)
-        largest = _LARGEST_GROUP if self.together == 1 else _LARGEST_GROUP_TOGETHER
-        self.group_size = max(self.together, min(largest, int(rate * _GROUP_SECONDS)), 1)
         self.urgent = urgent
-        # Two groups at least: one that calls, and one that waits for its moments.
-        calls = math.ceil(self.group_size / self.together)
-        most = _MOST_HANDS if self.together == 1 else _MOST_HANDS_TOGETHER
-        self.hands = max(2 * calls, min(most, math.ceil(rate / self.together * _SLOWEST_USUAL_CALL)))
-        self.calls_a_group = calls
+        self.calls = calling.Calls(transport, rate=rate, most_refused=most_refused)
+        self._take_together(mails_together(transport, rate))
         self.flying: set[Future[list[Settled]]] = set()
         self.ended: list[Settled] = []
         self.record_at = 0.0
-        self.stop = ""
+        self.rest = 0.0
+        self.ended_by = ""
         self.halted = ""
         self.held = False
-        self.gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
-        self.next_call = 0.0
-        self.one_by_one = threading.Lock()
+
+    def _take_together(self, together: int) -> None:
+        self.together = together
+        largest = _LARGEST_GROUP if together == 1 else _LARGEST_GROUP_TOGETHER
+        self.group_size = max(together, min(largest, int(self.rate * _GROUP_SECONDS)), 1)
+        # Two groups at least: one that calls, and one that waits for its moments.
+        self.calls_a_group = math.ceil(self.group_size / together)
+        most = _MOST_HANDS if together == 1 else _MOST_HANDS_TOGETHER
+        self.hands = max(2 * self.calls_a_group, min(most, math.ceil(self.rate / together * _SLOWEST_USUAL_CALL)))
+
+    def stopped(self) -> str:
+        """Why nothing more should be started; empty while something should."""
+        return self.ended_by or self.calls.enough
 
     def run(self) -> Report:
-        with ThreadPoolExecutor(self.hands, thread_name_prefix="send") as pool:
+        # Threads are made when they are needed; so many are when every mail turns out to go alone.
+        with ThreadPoolExecutor(max(self.hands, 2 * _LARGEST_GROUP), thread_name_prefix="send") as pool:
             try:
                 mails = self.mails
                 while mails:
                     self._send(mails, pool)
-                    mails = () if self.stop else self.more()
+                    mails = () if self.stopped() else self.more()
             finally:
                 # Also when the database failed a moment ago: what left must be written down.
                 self._record_until_none_flies()
         return Report(halted=self.halted, held=self.held)
 
     def _send(self, mails: Sequence[Mail], pool: ThreadPoolExecutor) -> None:
+        if self.urgent and pacing.urgent_wait(rate=self.rate) > LONGEST_WAIT:
+            # Before anything is reserved: each look would move everybody's slots away.
+            self.ended_by, self.held = "the next free slot is far ahead", True
+            return
         reserve = pacing.reserve_urgent if self.urgent else pacing.reserve
         slots, used = reserve(len(mails), rate=self.rate), 0
         try:
-            for begin in range(0, len(mails), self.group_size):
-                group = mails[begin : begin + self.group_size]
-                slots, used = self._on_time(slots, used, len(mails) - begin)
-                if self.stop or not self._send_group(group, slots, used, pool):
-                    self.stop = self.stop or "nothing of a group may be sent"
+            left = mails
+            while left and not self.stopped():
+                group, messages = self._next_group(left)
+                slots, used = self._on_time(slots, used, len(left))
+                if self.stopped() or not self._send_group(group, messages, slots, used, pool):
+                    self.ended_by = self.stopped() or "nothing of a group may be sent"
                     break
-                used += len(group)
+                used, left = used + len(group), left[len(group) :]
         finally:
             if not self.urgent:
                 pacing.give_back(slots, used=used)
+            if self.rest:
+                # Once more: the slots that were given back had been moved behind the pause.
+                pacing.hold(self.rest)
+
+    def _next_group(self, left: Sequence[Mail]) -> tuple[Sequence[Mail], dict[int, OutgoingMessage]]:
+        """The mails to start by the next statement, and their messages; fewer when most must go by calls of their own."""
+        group = left[: self.group_size]
+        messages = self._made(group)
+        if self.together > 1 and self._are_mostly_alone(messages.values()):
+            self._take_together(1)
+            group = group[: self.group_size]
+        return group, messages
+
+    def _are_mostly_alone(self, messages: Iterable[OutgoingMessage]) -> bool:
+        return sum(self.transport.call_key(message) is None for message in messages) > self.calls_a_group
 
     def _on_time(self, slots: pacing.Slots, used: int, left: int) -> tuple[pacing.Slots, int]:
         """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones."""
@@ -165,26 +187,30 @@ class _Delivery:
                 pacing.give_back(slots, used=used)
                 slots, used = pacing.reserve(left, rate=self.rate, late=True), 0
         if slots.at(used) - time.monotonic() > LONGEST_WAIT:
-            self.stop, self.held = "the next free slot is far ahead", True
+            self.ended_by, self.held = "the next free slot is far ahead", True
             return slots, used
         self._record_until(slots.at(used) - _LEAD)
         return slots, used
 
-    def _send_group(self, group: Sequence[Mail], slots: pacing.Slots, used: int, pool: ThreadPoolExecutor) -> bool:
+    def _send_group(
+        self,
+        group: Sequence[Mail],
+        messages: dict[int, OutgoingMessage],
+        slots: pacing.Slots,
+        used: int,
+        pool: ThreadPoolExecutor,
+    ) -> bool:
         """Start and hand over one group; False when nothing of it may be sent."""
-        messages = self._made(group)
-        started = self._started([mail.id for mail in group if mail.id in messages]) if messages else set()
+        going = [(index, mail.id) for index, mail in enumerate(group, used) if mail.id in messages]
+        # Before the statement, not after it: it may wait for a lock, and knows what was true when it began.
         checked_at = time.monotonic()
-        going = [(used + index, mail.id) for index, mail in enumerate(group) if mail.id in started]
-        for begin in range(0, len(going), self.together):
-            parcel = going[begin : begin + self.together]
-            mine = [(mail_id, messages[mail_id]) for _, mail_id in parcel]
+        ids = self._started([mail_id for _, mail_id in going]) if going else set()
+        started = [calling.Started(mail_id, messages[mail_id], slots.at(index)) for index, mail_id in going if mail_id in ids]
+        for parcel in calling.parcels(started, self.transport, together=self.together):
             # A copy of the context, so that the log line in the thread carries the task's id.
-            moment = slots.at(parcel[0][0])
-            latest = max(moment, checked_at) + _TOO_LATE
-            call = partial(copy_context().run, self._call, mine, moment, slots.interval, latest)
+            call = partial(copy_context().run, self.calls.make, parcel, interval=slots.interval, checked_at=checked_at)
             self.flying.add(pool.submit(call))
-        return bool(started) or not messages
+        return bool(started) or not going
 
     def _started(self, ids: list[int]) -> set[int]:
         """Mark calls started. A mark of which nobody can say whether it was committed is taken back: no call is made."""
@@ -195,37 +221,6 @@ class _Delivery:
             self.ledger.record([Settled(mail_id, _NOT_STARTED, now) for mail_id in ids])
             raise
 
-    def _call(self, parcel: list[tuple[int, OutgoingMessage]], moment: float, interval: float, latest: float) -> list[Settled]:
-        """One call at its slot, timed and logged; none after `latest`. Runs in a thread of its own; never raises.
-
-        The thread does the waiting, so that the next group can be started meanwhile.
-        """
-        self._wait_for_slot(moment, interval, mails=len(parcel))
-        began = time.monotonic()
-        if began > latest:
-            return [Settled(mail_id, _NOT_CALLED, began) for mail_id, _ in parcel]
-        messages = [message for _, message in parcel]
-        outcomes = self._outcomes(messages)
-        ended = time.monotonic()
-        log_outcomes(messages, outcomes, duration_ms=round((ended - began) * 1000))
-        return [Settled(mail_id, outcome, ended) for (mail_id, _), outcome in zip(parcel, outcomes, strict=True)]
-
-    def _outcomes(self, messages: list[OutgoingMessage]) -> list[Outcome]:
-        if len(messages) == 1:
-            return [self.transport.send(messages[0])]
-        return self.transport.send_many(messages)
-
-    def _wait_for_slot(self, moment: float, interval: float, *, mails: int = 1) -> None:
-        """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""
-        time.sleep(max(0.0, moment - time.monotonic()))
-        with self.one_by_one:
-            due = max(moment, self.next_call)
-            time.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
-            # A sleep that took a little too long is not added up, call after call; a hiccup is no reason to hurry.
-            began = due if now - due < interval / 2 else now
-            self.next_call = began + self.gap * interval * mails
-
     def _made(self, group: Sequence[Mail]) -> dict[int, OutgoingMessage]:
         """The group's messages; those that cannot be made have failed, without a call."""
         made, failed = {}, []
@@ -235,6 +230,7 @@ class _Delivery:
             except UnsendableMessage as error:
                 failed.append(Settled(mail.id, Outcome(Verdict.REFUSED, error=str(error)), time.monotonic()))
         if failed:
+            self.calls.heed([one.outcome for one in failed])
             self.ledger.record(failed)
         return made
 
@@ -264,15 +260,15 @@ class _Delivery:
             self.ended, self.record_at = [], time.monotonic() + _RECORD_EVERY
 
     def _heed(self, settled: Iterable[Settled]) -> None:
-        """Stop when an answer says that the next mail would fare no better."""
+        """What an answer means for everybody's pace, and whether a person must act."""
         waits: list[Outcome] = []
         for one in settled:
             if one.outcome.verdict is Verdict.HALT:
-                self.stop = self.halted = one.outcome.error
+                self.halted = one.outcome.error
             elif one.outcome.verdict is Verdict.WAIT:
                 waits.append(one.outcome)
         if waits:
-            self.stop = self.stop or waits[0].error
             if any(outcome.throttled for outcome in waits):
                 pacing.slow_down()
-            pacing.hold(max(outcome.retry_after for outcome in waits))
+            self.rest = max(self.rest, *(outcome.retry_after for outcome in waits))
+            pacing.hold(self.rest)

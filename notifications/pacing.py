@@ -45,6 +45,14 @@ ON CONFLICT (id) DO UPDATE
 RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
 """
 
+# As `_RESERVE_URGENT` has it: a slot that lies further ahead was left by a clock that was set back since.
+_URGENT_WAIT = """
+SELECT CASE WHEN urgent_slot_at BETWEEN clock_timestamp()
+                  AND clock_timestamp() + interval '5 minutes' + %(interval)s * interval '2 seconds'
+            THEN extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 ELSE 0 END
+  FROM send_pace WHERE id = 1
+"""
+
 _GIVE_BACK = """
 UPDATE send_pace SET next_slot_at = next_slot_at - %(length)s * interval '1 second'
  WHERE id = 1 AND next_slot_at = %(end)s
@@ -55,14 +63,17 @@ UPDATE send_pace SET next_slot_at = greatest(next_slot_at, clock_timestamp() + %
  WHERE id = 1
 """
 
-_SHARE = "least(1, share + coalesce(extract(epoch FROM clock_timestamp() - throttled_at), 0) / %(seconds_to_full)s)::float8"
+# A throttle in the future was noted by a clock that has been set back since.
+_SINCE = "greatest(coalesce(extract(epoch FROM clock_timestamp() - throttled_at), 0), 0)"
+_SHARE = f"least(1, share + {_SINCE} / %(seconds_to_full)s)::float8"
 
 _ALLOWED = f"SELECT {_SHARE}, account_rate FROM send_pace WHERE id = 1"  # noqa: S608 - written above
 
 # Many calls in flight are throttled together: that is one sign, not many.
 _SLOW_DOWN = f"""
 UPDATE send_pace SET share = greatest(%(lowest)s, %(factor)s * {_SHARE}), throttled_at = clock_timestamp()
- WHERE id = 1 AND (throttled_at IS NULL OR throttled_at < clock_timestamp() - interval '1 second')
+ WHERE id = 1
+   AND (throttled_at IS NULL OR throttled_at NOT BETWEEN clock_timestamp() - interval '1 second' AND clock_timestamp())
 """  # noqa: S608 - both parts are written above
 
 
@@ -130,6 +141,14 @@ def reserve(count: int, *, rate: float, late: bool = False) -> Slots:
 def reserve_urgent(count: int, *, rate: float) -> Slots:
     """Reserve `count` slots from now on, an interval apart, ahead of everybody who is not urgent."""
     return _reserved(_RESERVE_URGENT, count, 1.0 / rate, {"count": count})
+
+
+def urgent_wait(*, rate: float) -> float:
+    """Seconds until the next slot that `reserve_urgent` would give at this rate; nothing is reserved."""
+    with connection.cursor() as cursor:
+        cursor.execute(_URGENT_WAIT, {"interval": 1.0 / rate})
+        (seconds,) = cursor.fetchone() or (0.0,)
+    return float(seconds)
 
 
 def yield_to_urgent(slots: Slots) -> Slots:

@@ -1,6 +1,6 @@
 """What a transport is, and the five answers it can give about one mail."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -50,13 +50,17 @@ class Transport(Protocol):
     longest_call: float
     """Seconds after which a call has certainly ended; leases are longer."""
 
-    most_together: int
-    """How many mails one call of `send_many` takes; 1 where each mail is a call of its own."""
+    @property
+    def most_together(self) -> int:
+        """How many mails one call of `send_many` takes; 1 where each mail is a call of its own."""
+
+    def call_key(self, message: OutgoingMessage) -> Hashable | None:
+        """Mails of one key may share a call; None: this one must go alone."""
 
     def send(self, message: OutgoingMessage) -> Outcome: ...
 
     def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
-        """The outcomes of up to `most_together` mails, in their order."""
+        """The outcomes of up to `most_together` mails of one `call_key`, in their order."""
 
     def account(self) -> Account | None:
         """What the provider allows; None where nothing limits. May raise when it cannot be asked."""

@@ -1,6 +1,6 @@
 """The last gate of a rehearsal: nobody outside EMAIL_ALLOWED_RECIPIENTS is written to, whoever asks."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -20,9 +20,19 @@ class GuardedTransport:
 
     def __init__(self, inner: Transport, allowed: Collection[str]) -> None:
         self.longest_call = inner.longest_call
-        self.most_together: int = getattr(inner, "most_together", 1)
         self._inner: Any = inner
         self._allowed = frozenset(allowed)
+
+    @property
+    def most_together(self) -> int:
+        """As many as the inner transport takes now."""
+        most: int = getattr(self._inner, "most_together", 1)
+        return most
+
+    def call_key(self, message: OutgoingMessage) -> Hashable | None:
+        """The inner transport's: it mails nobody."""
+        key: Hashable | None = self._inner.call_key(message)
+        return key
 
     def send(self, message: OutgoingMessage) -> Outcome:
         """Hand on one mail, or refuse it."""

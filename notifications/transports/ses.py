@@ -3,7 +3,8 @@
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +20,7 @@ _CONNECT_TIMEOUT = 5.0
 _READ_TIMEOUT = 60.0
 _ASKING_TIMEOUT = 5.0
 _MOST_CONNECTIONS = 128
+_ALONE_SECONDS = 60.0
 
 
 class SesTransport:
@@ -26,10 +28,10 @@ class SesTransport:
     post a timed-out mail three times."""
 
     longest_call = _CONNECT_TIMEOUT + _READ_TIMEOUT
-    most_together = ses_bulk.MOST_ENTRIES
 
     def __init__(self, region: str) -> None:
         self._region = region
+        self._alone_until = 0.0
         # An OutgoingMessage is checked already, more strictly than boto3 would.
         self._client = _client(region, read_timeout=_READ_TIMEOUT, parameter_validation=False)
         ses_wire.write_bulk_bodies(self._client)
@@ -44,13 +46,35 @@ class SesTransport:
         except Exception as error:
             return ses_answers.judge_failure(error)
 
+    @property
+    def most_together(self) -> int:
+        """50, but for a minute after a whole call was refused, when each mail must show for itself what SES thinks of it."""
+        return ses_bulk.MOST_ENTRIES if time.monotonic() > self._alone_until else 1
+
+    def call_key(self, message: OutgoingMessage) -> Hashable | None:
+        """Mails of one sender may share a call, as far as they fit."""
+        return ses_bulk.call_key(message)
+
     def send_many(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
-        """Hand up to 50 mails to SES in one call; those that do not fit one go alone. Never raises."""
-        outcomes: dict[int, Outcome] = {}
-        for parcel in ses_bulk.parcels(messages):
-            together = [messages[index] for index in parcel]
-            outcomes |= zip(parcel, self._send_parcel(together), strict=True)
-        return [outcomes[index] for index in range(len(messages))]
+        """Hand up to 50 mails of one `call_key` to SES in one call. Never raises.
+
+        One bad mail has a whole call refused, and nothing of it was accepted: all wait, and go alone for a while.
+        """
+        if len(messages) == 1:
+            return [self.send(messages[0])]
+        try:
+            answer = self._client.send_bulk_email(**ses_bulk.request_for(messages))
+            return ses_bulk.judge_entries(answer["BulkEmailEntryResults"], count=len(messages))
+        except ClientError as error:
+            outcome = ses_answers.judge(error)
+        except Exception as error:
+            outcome = ses_answers.judge_failure(error)
+        if outcome.verdict is Verdict.REFUSED:
+            self._alone_until = time.monotonic() + _ALONE_SECONDS
+            outcome = Outcome(
+                Verdict.WAIT, error=f"SES refused a call of {len(messages)} mails, so each goes alone: {outcome.error}"
+            )
+        return [outcome] * len(messages)
 
     def account(self) -> Account:
         """The account's limits, by `GetAccount`. Raises what boto3 raises.
@@ -73,21 +97,6 @@ class SesTransport:
     def _asking(self) -> Any:
         # A question may not hold up a chunk for as long as a mail may take.
         return _client(self._region, read_timeout=_ASKING_TIMEOUT)
-
-    def _send_parcel(self, messages: Sequence[OutgoingMessage]) -> list[Outcome]:
-        if len(messages) == 1:
-            return [self.send(messages[0])]
-        try:
-            answer = self._client.send_bulk_email(**ses_bulk.request_for(messages))
-            return ses_bulk.judge_entries(answer["BulkEmailEntryResults"], count=len(messages))
-        except ClientError as error:
-            outcome = ses_answers.judge(error)
-        except Exception as error:
-            outcome = ses_answers.judge_failure(error)
-        if outcome.verdict is Verdict.REFUSED:
-            # One bad mail has a whole call refused, and nothing of it was accepted: each gets an answer of its own.
-            return [self.send(message) for message in messages]
-        return [outcome] * len(messages)
 
 
 def _client(region: str, *, read_timeout: float, parameter_validation: bool = True) -> Any:

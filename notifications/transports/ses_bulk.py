@@ -5,7 +5,7 @@ whichever call took it. Every entry has an answer of its own.
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendBulkEmail.html
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import orjson
@@ -23,13 +23,9 @@ _TEMPLATE = {"Subject": "{{subject}}", "Html": "{{html}}", "Text": "{{text}}"}
 _DEFAULTS = orjson.dumps({"subject": "", "html": "", "text": ""}).decode()
 
 
-def parcels(messages: Sequence[OutgoingMessage]) -> list[list[int]]:
-    """The positions of the messages that may share a call; those that must go alone, alone."""
-    shared: dict[Any, list[int]] = {}
-    for index, message in enumerate(messages):
-        key = _envelope(message) if fits(message) else index
-        shared.setdefault(key, []).append(index)
-    return list(shared.values())
+def call_key(message: OutgoingMessage) -> Hashable | None:
+    """What the mails of one call have in common; None for a mail that must go alone."""
+    return (message.from_header(), tuple(message.reply_to), message.configuration_set) if fits(message) else None
 
 
 def fits(message: OutgoingMessage) -> bool:
@@ -63,10 +59,6 @@ def judge_entries(results: Sequence[Any], *, count: int) -> list[Outcome]:
     judged = [ses_answers.judge_entry(result) for result in results[:count]]
     missing = Outcome(Verdict.UNKNOWN, error="SES did not answer about this mail of a bulk call.")
     return judged + [missing] * (count - len(judged))
-
-
-def _envelope(message: OutgoingMessage) -> tuple[Any, ...]:
-    return (message.from_header(), tuple(message.reply_to), message.configuration_set)
 
 
 def _entry(message: OutgoingMessage) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 import time
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from notifications import delivering, pacing
-from notifications.messages import OutgoingMessage, UnsendableMessage
+from notifications import calling, delivering, pacing
+from notifications.messages import Attachment, OutgoingMessage, UnsendableMessage
+from notifications.models import SendPace
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.memory import MemoryTransport
 
@@ -196,40 +199,90 @@ def test_a_rate_throttle_lowers_the_pace_and_other_troubles_do_not(settings):
         assert (pacing.allowed_rate() < 30) is throttled
 
 
-class FakeTime:
-    """A clock that only sleeping moves."""
+def test_the_pause_that_ses_asked_for_outlasts_the_slots_that_are_given_back():
+    transport = MemoryTransport(lambda _message: Outcome(Verdict.WAIT, error="out of reach", retry_after=30))
 
-    def __init__(self):
-        self.now = 100.0
+    delivering.deliver(mails(40), ledger=FakeLedger(), transport=transport, rate=5)
 
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
+    assert pacing.reserve(1, rate=5).wait > 25
 
 
-def test_calls_are_not_squeezed_together_after_a_late_one(monkeypatch):
-    clock = FakeTime()
-    monkeypatch.setattr(delivering, "time", clock)
-    delivery = delivering._Delivery([], ledger=FakeLedger(), transport=MemoryTransport(), rate=5)
+def test_mails_that_may_not_share_a_call_go_alone_and_the_others_together():
+    def make(number):
+        attachments = (Attachment(name="a.txt", content=b"a", content_type="text/plain"),) if number in {3, 7} else ()
+        return replace(message(f"p{number}@example.com"), attachments=attachments)
 
-    calls = []
-    for slot in (99.85, 100.05, 100.25, 100.45):  # the first was missed by 0.15 s
-        delivery._wait_for_slot(slot, 0.2)
-        calls.append(clock.now)
+    ledger, transport = FakeLedger(), MemoryTransport(most_together=50)
+    some = [delivering.Mail(number, partial(make, number)) for number in range(52)]
 
-    assert calls == pytest.approx([100.0, 100.18, 100.36, 100.54])
+    delivering.deliver(some, ledger=ledger, transport=transport, rate=20_000)
+
+    assert sorted(transport.parcels) == [1, 1, 50]
+    assert len(ledger.outcomes) == 52
 
 
-def test_a_call_that_a_stall_held_up_is_not_made_and_the_mail_waits(monkeypatch):
-    monkeypatch.setattr(delivering, "_TOO_LATE", -1.0)
-    ledger, transport = FakeLedger(), MemoryTransport()
+def test_when_nearly_all_go_alone_they_are_started_in_small_groups():
+    groups = []
 
-    delivering.deliver(mails(1), ledger=ledger, transport=transport, rate=5)
+    class Watching(FakeLedger):
+        def start(self, ids):
+            groups.append(len(ids))
+            return super().start(ids)
+
+    alone = replace(message(), attachments=(Attachment(name="a.txt", content=b"a", content_type="text/plain"),))
+    ledger, transport = Watching(), MemoryTransport(most_together=50)
+
+    delivering.deliver([delivering.Mail(n, lambda: alone) for n in range(120)], ledger=ledger, transport=transport, rate=20_000)
+
+    assert (groups, len(ledger.outcomes), set(transport.parcels)) == ([50, 50, 20], 120, {1})
+
+
+def test_a_run_of_refusals_ends_the_delivery_before_it_has_burnt_the_list():
+    transport = MemoryTransport(lambda _message: Outcome(Verdict.REFUSED, error="never"), most_together=50)
+    ledger = FakeLedger()
+
+    delivering.deliver(mails(2000), ledger=ledger, transport=transport, rate=2000, most_refused=20)
+
+    refused = [one for one in ledger.outcomes.values() if one.verdict is Verdict.REFUSED]
+    assert 20 <= len(refused) <= 200
+
+
+def test_what_cannot_be_made_counts_as_refused():
+    def unsendable():
+        raise UnsendableMessage("subject", "it is empty")
+
+    ledger = FakeLedger()
+    some = [delivering.Mail(number, unsendable) for number in range(100)]
+
+    delivering.deliver(some, ledger=ledger, transport=MemoryTransport(), rate=100, most_refused=20)
+
+    assert len(ledger.outcomes) == 20
+
+
+def test_whoever_was_checked_before_a_long_wait_for_the_database_is_not_called(monkeypatch):
+    monkeypatch.setattr(calling, "_TOO_LATE", 0.2)
+
+    class Waiting(FakeLedger):
+        def start(self, ids):
+            time.sleep(0.3)  # for a lock; what it knows is what was true when it began
+            return super().start(ids)
+
+    ledger, transport = Waiting(), MemoryTransport()
+    delivering.deliver(mails(3), ledger=ledger, transport=transport, rate=100)
 
     assert transport.sent == []
-    assert ledger.outcomes[0].verdict is Verdict.WAIT
+    assert {one.verdict for one in ledger.outcomes.values()} == {Verdict.WAIT}
+
+
+def test_urgent_mail_that_cannot_leave_soon_moves_nobodys_slots():
+    delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=0.05, urgent=True)
+    before = SendPace.objects.get()
+
+    report = delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=0.05, urgent=True)
+
+    after = SendPace.objects.get()
+    assert report.held
+    assert (after.urgent_slot_at, after.next_slot_at) == (before.urgent_slot_at, before.next_slot_at)
 
 
 def test_the_log_line_has_the_keys_of_the_mission(caplog):

@@ -189,3 +189,22 @@ def test_slots_after_urgent_ones_still_go_back():
     pacing.give_back(moved, used=40)
 
     assert pacing.reserve(1, rate=10).at(0) - moved.at(39) == pytest.approx(0.1, abs=0.05)
+
+
+def test_a_throttle_noted_by_a_clock_that_was_set_back_lowers_the_pace_no_further(settings):
+    settings.SES_MAX_SEND_RATE = 40.0
+    pacing.reserve(1, rate=40)
+    SendPace.objects.update(share=0.5, throttled_at=timezone.now() + timedelta(hours=1))
+
+    assert pacing.allowed_rate() == 20
+    pacing.slow_down()
+    assert pacing.allowed_rate() == pytest.approx(10, abs=0.5)
+
+
+@pytest.mark.parametrize("rate", [5, 0.01])
+def test_the_wait_for_an_urgent_slot_is_told_and_nothing_is_reserved(rate):
+    assert pacing.urgent_wait(rate=rate) == 0
+    pacing.reserve_urgent(1, rate=rate)
+
+    assert pacing.urgent_wait(rate=rate) == pytest.approx(1 / rate, abs=0.15)
+    assert pacing.reserve_urgent(1, rate=rate).wait == pytest.approx(1 / rate, abs=0.15)

@@ -62,10 +62,10 @@ def test_a_call_carries_what_all_its_mails_share(sink, transport):
     assert (call["ReplyToAddresses"], call["ConfigurationSetName"]) == (["reply@example.com"], "set")
 
 
-def test_mails_of_different_senders_do_not_share_a_call():
+def test_mails_of_different_senders_do_not_share_a_call(transport):
     other = OutgoingMessage(to="a@example.com", from_email="other@example.com", subject="s", html="h", text="t")
 
-    assert ses_bulk.parcels([message(1), other, message(2)]) == [[0, 2], [1]]
+    assert transport.call_key(message(1)) == transport.call_key(message(2)) != transport.call_key(other)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,8 @@ def test_mails_of_different_senders_do_not_share_a_call():
         {"text": ""},  # no value of the inline template may be empty
     ],
 )
-def test_a_mail_that_does_not_fit_goes_by_a_call_of_its_own(sink, transport, fields):
-    outcomes = transport.send_many([message(1), message(2, **fields), message(3)])
-
-    assert [len(call["BulkEmailEntries"]) for call in sink.bulk_calls] == [2]
-    assert [request["Destination"]["ToAddresses"][0] for request in sink.requests if "Content" in request] == ["p2@example.com"]
-    assert {outcome.verdict for outcome in outcomes} == {Verdict.ACCEPTED}
+def test_a_mail_that_does_not_fit_goes_by_a_call_of_its_own(transport, fields):
+    assert transport.call_key(message(1, **fields)) is None
 
 
 def test_the_entries_of_a_call_are_judged_one_by_one(sink, transport):
@@ -101,14 +97,18 @@ def test_an_entry_without_an_answer_is_unknown():
     assert [outcome.verdict for outcome in outcomes] == [Verdict.ACCEPTED, Verdict.UNKNOWN]
 
 
-def test_a_call_that_is_refused_as_a_whole_is_judged_mail_by_mail(sink, transport):
-    sink.answer = lambda body: (
-        (400, "BadRequestException", "bad entry") if "BulkEmailEntries" in body or "p2@" in str(body["Destination"]) else None
-    )
+def test_after_a_call_that_was_refused_as_a_whole_every_mail_goes_alone_for_a_minute(sink, transport, monkeypatch):
+    sink.answer = lambda body: (400, "BadRequestException", "bad entry") if "BulkEmailEntries" in body else None
+    assert transport.most_together == 50
 
-    outcomes = transport.send_many([message(1), message(2), message(3)])
+    outcomes = transport.send_many([message(1), message(2)])
 
-    assert [outcome.verdict for outcome in outcomes] == [Verdict.ACCEPTED, Verdict.REFUSED, Verdict.ACCEPTED]
+    assert {outcome.verdict for outcome in outcomes} == {Verdict.WAIT}
+    assert "bad entry" in outcomes[0].error
+    assert transport.most_together == 1
+    assert transport.send_many([message(1)])[0].verdict is Verdict.ACCEPTED
+    transport._alone_until -= 61
+    assert transport.most_together == 50
 
 
 def test_a_call_without_an_answer_leaves_all_its_mails_unknown(sink, transport):
