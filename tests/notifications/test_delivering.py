@@ -200,11 +200,11 @@ def test_a_rate_throttle_lowers_the_pace_and_other_troubles_do_not(settings):
 
 
 def test_the_pause_that_ses_asked_for_outlasts_the_slots_that_are_given_back():
-    transport = MemoryTransport(lambda _message: Outcome(Verdict.WAIT, error="out of reach", retry_after=30))
+    transport = MemoryTransport(lambda _message: Outcome(Verdict.WAIT, error="out of reach", retry_after=5))
 
-    delivering.deliver(mails(40), ledger=FakeLedger(), transport=transport, rate=5)
+    delivering.deliver(mails(40), ledger=FakeLedger(), transport=transport, rate=5)  # eight seconds of slots
 
-    assert pacing.reserve(1, rate=5).wait > 25
+    assert pacing.reserve(1, rate=5).wait > 3
 
 
 def test_mails_that_may_not_share_a_call_go_alone_and_the_others_together():
