@@ -183,6 +183,9 @@ class _Delivery:
         self._wait_for_hands()
         if not self.urgent:
             slots = pacing.yield_to_urgent(slots)
+            if slots.slowed_down:
+                self.ended_by = "SES throttled somebody: the next turn has the new pace"
+                return slots, used
             if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
                 pacing.give_back(slots, used=used)
                 slots, used = pacing.reserve(left, rate=self.rate, late=True), 0

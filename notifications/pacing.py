@@ -29,7 +29,7 @@ ON CONFLICT (id) DO UPDATE
                             AND clock_timestamp() + interval '5 minutes' + %(length)s * interval '2 seconds'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
-RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
+RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
 """
 
 _RESERVE_URGENT = """
@@ -42,7 +42,7 @@ ON CONFLICT (id) DO UPDATE
                       + %(length)s * interval '1 second',
        next_slot_at = greatest(pace.next_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
        urgent_taken = pace.urgent_taken + %(count)s
-RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken
+RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
 """
 
 # As `_RESERVE_URGENT` has it: a slot that lies further ahead was left by a clock that was set back since.
@@ -86,6 +86,8 @@ class Slots:
     count: int
     end: datetime  # the database's moment after the last slot
     urgent_taken: int = 0  # how many urgent slots had been taken when these were reserved
+    throttled_at: datetime | None = None  # when SES had last throttled anybody
+    slowed_down: bool = False  # SES has throttled somebody since: these slots are too close together
 
     def at(self, index: int) -> float:
         """The moment of one slot, on the monotonic clock."""
@@ -152,14 +154,15 @@ def urgent_wait(*, rate: float) -> float:
 
 
 def yield_to_urgent(slots: Slots) -> Slots:
-    """The same slots, moved back by as many as urgent mail has taken since."""
+    """The same slots, moved back by as many as urgent mail has taken since, and whether the pace was lowered since."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT urgent_taken FROM send_pace WHERE id = 1")
-        row = cursor.fetchone()
-    if not row or row[0] == slots.urgent_taken:
+        cursor.execute("SELECT urgent_taken, throttled_at FROM send_pace WHERE id = 1")
+        urgent_taken, throttled_at = cursor.fetchone() or (slots.urgent_taken, slots.throttled_at)
+    if (urgent_taken, throttled_at) == (slots.urgent_taken, slots.throttled_at):
         return slots
-    seconds = (row[0] - slots.urgent_taken) * slots.interval
-    return replace(slots, first=slots.first + seconds, end=slots.end + timedelta(seconds=seconds), urgent_taken=row[0])
+    seconds = (urgent_taken - slots.urgent_taken) * slots.interval
+    end, slowed_down = slots.end + timedelta(seconds=seconds), throttled_at != slots.throttled_at
+    return replace(slots, first=slots.first + seconds, end=end, urgent_taken=urgent_taken, slowed_down=slowed_down)
 
 
 def give_back(slots: Slots, *, used: int) -> None:
@@ -178,5 +181,5 @@ def hold(seconds: float) -> None:
 def _reserved(statement: str, count: int, interval: float, values: dict[str, float]) -> Slots:
     with connection.cursor() as cursor:
         cursor.execute(statement, values | {"length": count * interval})
-        end, wait, urgent_taken = cursor.fetchone()
-    return Slots(first=time.monotonic() + wait, interval=interval, count=count, end=end, urgent_taken=urgent_taken)
+        end, wait, *known = cursor.fetchone()
+    return Slots(time.monotonic() + wait, interval, count, end, *known)

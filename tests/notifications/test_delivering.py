@@ -274,6 +274,20 @@ def test_whoever_was_checked_before_a_long_wait_for_the_database_is_not_called(m
     assert {one.verdict for one in ledger.outcomes.values()} == {Verdict.WAIT}
 
 
+def test_a_throttle_that_another_worker_met_ends_a_delivery_at_the_old_pace():
+    class BesideAnother(FakeLedger):
+        def start(self, ids):
+            if 5 in ids:
+                pacing.slow_down()
+            return super().start(ids)
+
+    ledger = BesideAnother()
+    report = delivering.deliver(mails(100), ledger=ledger, transport=MemoryTransport(), rate=50)
+
+    assert len(ledger.started) == 10
+    assert not report.held
+
+
 def test_urgent_mail_that_cannot_leave_soon_moves_nobodys_slots():
     delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=0.05, urgent=True)
     before = SendPace.objects.get()
