@@ -34,8 +34,11 @@ def protect_campaigns() -> None:
 
 @shared_task(ignore_result=True)
 def watch() -> None:
-    """Beat's look at what must not be: log alarms when they begin and when they end."""
-    watching.watch(now=timezone.now(), quota=quota.usage(sent_since=reporting.called_since))
+    """Beat's look at what must not be: log alarms when they begin and when they end. Then ask SES for the next look."""
+    now = timezone.now()
+    watching.watch(now=now, quota=quota.usage(now=now, sent_since=reporting.called_since))
+    # Also while nothing is sent, or an alarm about the quota would never end; an SES that is slow to answer delays no alarm.
+    quota.refresh(transports.configured(), now=now)
 
 
 @shared_task(ignore_result=True)

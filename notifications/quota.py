@@ -17,6 +17,7 @@ log = structlog.get_logger("notifications")
 _FRESH = timedelta(seconds=60)
 # A minute more than what has passed, for clocks that differ and chunks under way.
 _SAFE = timedelta(seconds=60)
+_WINDOW = timedelta(hours=24)
 
 
 def refresh(transport: Transport, *, now: datetime) -> None:
@@ -54,12 +55,12 @@ class Usage:
     limit: float
 
 
-def usage(*, sent_since: Callable[[datetime], int]) -> Usage | None:
+def usage(*, now: datetime, sent_since: Callable[[datetime], int]) -> Usage | None:
     """How much of the account's rolling 24 hours is used; None without a known limit, and in log mode.
 
     `sent_since(moment)` counts our own mails after SES counted last.
     """
-    pace = _known()
+    pace = _known(now)
     return Usage(pace.sent + sent_since(pace.seen_at), pace.quota) if pace else None
 
 
@@ -69,7 +70,7 @@ def left_for_outreach(*, rate: float, now: datetime, sent_since: Callable[[datet
     A share of the quota (TRANSACTIONAL_SHARE) is kept for transactional mail. Our own mails since SES counted last are
     counted only when so many may have left at `rate` (mails per second) that they matter.
     """
-    pace = _known()
+    pace = _known(now)
     if pace is None:
         return None
     left = pace.quota * (1 - settings.TRANSACTIONAL_SHARE) - pace.sent
@@ -84,8 +85,11 @@ class _Known:
     seen_at: datetime
 
 
-def _known() -> _Known | None:
+def _known(now: datetime) -> _Known | None:
+    """What SES said last. What it counted a day ago has left the window: from then on our own mails are all that counts."""
     pace = SendPace.objects.filter(pk=1).first()
     if settings.EMAIL_MODE != "ses" or pace is None or pace.account_quota is None or pace.account_seen_at is None:
         return None
+    if pace.account_seen_at <= now - _WINDOW:
+        return _Known(pace.account_quota, 0, now - _WINDOW)
     return _Known(pace.account_quota, pace.account_sent or 0, pace.account_seen_at)

@@ -9,9 +9,12 @@ from django.db import connection
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from campaigns import reporting, settling, watching
+from campaigns import reporting, settling, tasks, watching
 from campaigns.models import EmailSend, RaisedAlarm, SendAttempt
-from notifications import recording
+from notifications import recording, transports
+from notifications.models import SendPace
+from notifications.transports.base import Account
+from notifications.transports.memory import MemoryTransport
 from tests import events
 from tests.factories import CampaignFactory, EmailSendFactory
 
@@ -196,6 +199,22 @@ def test_a_decision_ends_the_alarm_about_unknown_sends(campaign, now):
 )
 def test_a_quota_that_is_nearly_used_is_an_alarm(now, quota, alarm):
     assert alarms(now, quota=quota) == ([("quota_nearly_used", None)] if alarm else [])
+
+
+def test_the_alarm_about_the_quota_ends_although_nothing_is_sent(now, settings, monkeypatch):
+    settings.EMAIL_MODE = "ses"
+    a_minute_ago = now - timedelta(seconds=61)
+    seen = {"account_asked_at": a_minute_ago, "account_seen_at": a_minute_ago}
+    SendPace.objects.create(pk=1, next_slot_at=now, account_quota=100, account_sent=95, **seen)
+    transport = MemoryTransport()
+    transport.allows = Account(14.0, 100.0, 50.0, sending_enabled=True, in_sandbox=False)
+    monkeypatch.setattr(transports, "configured", lambda: transport)
+    tasks.watch()
+    assert [alarm.name for alarm in RaisedAlarm.objects.all()] == ["quota_nearly_used"]
+
+    tasks.watch()
+
+    assert not RaisedAlarm.objects.exists()
 
 
 def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_ends(campaign, now):

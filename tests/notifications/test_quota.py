@@ -84,3 +84,17 @@ def test_in_log_mode_no_quota_limits(now, settings):
     settings.EMAIL_MODE = "log"
 
     assert left() is None
+
+
+def test_what_ses_counted_a_day_ago_has_left_the_window(now):
+    quota.refresh(allowing(quota=200.0, sent=195.0), now=now)
+    SendPace.objects.update(account_seen_at=now - timedelta(days=3))
+    asked = []
+
+    def sent_since(moment):
+        asked.append(moment)
+        return 7
+
+    assert quota.usage(now=now, sent_since=sent_since) == quota.Usage(used=7, limit=200)
+    assert quota.left_for_outreach(rate=14.0, now=now, sent_since=sent_since) == 183
+    assert asked == [now - timedelta(hours=24)] * 2
