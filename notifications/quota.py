@@ -26,7 +26,8 @@ def refresh(transport: Transport, *, now: datetime) -> None:
     What is known stays known when SES does not answer, and the question is asked again after a minute.
     """
     pace, _ = SendPace.objects.get_or_create(pk=1, defaults={"next_slot_at": now})
-    stale = SendPace.objects.filter(pk=1).exclude(account_asked_at__gt=now - _FRESH)
+    # Asked in the future: by a clock that has been set back since.
+    stale = SendPace.objects.filter(pk=1).exclude(account_asked_at__range=(now - _FRESH, now + _FRESH))
     # Whoever moves the time asks; the others go on with what is known.
     if (pace.account_asked_at and not stale.exists()) or not stale.update(account_asked_at=now):
         return
@@ -74,7 +75,9 @@ def left_for_outreach(*, rate: float, now: datetime, sent_since: Callable[[datet
     if pace is None:
         return None
     left = pace.quota * (1 - settings.TRANSACTIONAL_SHARE) - pace.sent
-    possible = rate * ((now - pace.seen_at) + _SAFE).total_seconds()
+    # A clock that has been set back since makes no mails unsent.
+    age = max(timedelta(), now - pace.seen_at)
+    possible = rate * (age + _SAFE).total_seconds()
     return max(0, int(left - (sent_since(pace.seen_at) if left < 2 * possible else possible)))
 
 

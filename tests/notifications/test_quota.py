@@ -98,3 +98,18 @@ def test_what_ses_counted_a_day_ago_has_left_the_window(now):
     assert quota.usage(now=now, sent_since=sent_since) == quota.Usage(used=7, limit=200)
     assert quota.left_for_outreach(rate=14.0, now=now, sent_since=sent_since) == 183
     assert asked == [now - timedelta(hours=24)] * 2
+
+
+def test_a_clock_that_is_set_back_makes_no_room(now):
+    quota.refresh(allowing(quota=1000.0, sent=940.0), now=now)
+    SendPace.objects.update(account_seen_at=now + timedelta(hours=1))
+
+    assert left() == 10
+
+
+def test_an_account_that_was_asked_in_the_future_is_asked_again(now):
+    quota.refresh(allowing(rate=14.0), now=now + timedelta(hours=1))
+
+    quota.refresh(allowing(rate=20.0), now=now)
+
+    assert SendPace.objects.get().account_rate == 20.0
