@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from notifications import claiming, delivering, idempotency, pacing, posting
+from notifications import claiming, delivering, idempotency, pacing, posting, quota
 from notifications.transports.base import Transport
 
 log = structlog.get_logger("notifications")
@@ -50,7 +50,7 @@ def send_waiting(*, transport: Transport, clock: Callable[[], datetime]) -> bool
 def sweep(*, transport: Transport, clock: Callable[[], datetime]) -> bool:
     """End dead leases, give up what is too old, forget what may be forgotten; returns whether mail waits.
 
-    What has waited for ten seconds it sends itself.
+    What has waited for ten seconds it sends itself. Asks for the account's limits too: there may be no campaign that does.
     """
     now = clock()
     if ended := claiming.reclaim_expired():
@@ -58,6 +58,7 @@ def sweep(*, transport: Transport, clock: Callable[[], datetime]) -> bool:
     claiming.give_up(hours=settings.TRANSACTIONAL_GIVE_UP_HOURS, now=now)
     claiming.forget_contents(days=settings.EMAIL_CONTENT_DAYS, now=now)
     idempotency.forget_expired(now=now)
+    quota.refresh(transport, now=now)
     since = claiming.waiting_since(now=now)
     if since and now - since > _LATE:
         return send_waiting(transport=transport, clock=clock)

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from notifications import claiming, delivering, dispatching, ledgers, posting, recording
+from notifications import claiming, delivering, dispatching, ledgers, pacing, posting, recording
 from notifications.models import TransactionalContent, TransactionalEmail
-from notifications.transports.base import Outcome, Verdict
+from notifications.transports.base import Account, Outcome, Verdict
 from notifications.transports.log import LogTransport
 from notifications.transports.memory import MemoryTransport
 from tests import events
@@ -306,3 +306,13 @@ def test_it_has_a_queue_of_its_own():
 
     route = current_app.amqp.router.route({}, "notifications.tasks.send_transactional")
     assert route["queue"].name == "transactional"
+
+
+def test_without_campaigns_too_the_rate_of_the_account_is_heeded(settings, now):
+    settings.EMAIL_MODE, settings.SES_MAX_SEND_RATE = "ses", 50.0
+    transport = MemoryTransport()
+    transport.allows = Account(1.0, 200.0, 0.0, sending_enabled=True, in_sandbox=True)
+
+    dispatching.sweep(transport=transport, clock=lambda: now)
+
+    assert pacing.allowed_rate() == 1.0
