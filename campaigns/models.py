@@ -204,6 +204,7 @@ class SendAttempt(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["message_id"], name="attempts_by_message", condition=~Q(message_id="")),
             models.Index(fields=["sent_at"], name="attempts_that_left", condition=Q(sent_at__isnull=False)),
+            models.Index(fields=["call_started_at"], name="attempts_called", condition=Q(call_started_at__isnull=False)),
         ]
         constraints: ClassVar = [models.UniqueConstraint(fields=["send", "attempt"], name="attempt_once")]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db.models import Count, Q
 
-from campaigns.models import EmailSend
+from campaigns.models import EmailSend, SendAttempt
 from notifications.models import ACCEPTED, DeliveryStatus
 
 LEDGER = ("waiting", "in_flight", "sent", "failed", "unknown", "skipped")
@@ -44,8 +44,11 @@ def rates(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def called_since(moment: datetime) -> int:
-    """How many calls were started after a moment, and claims that are about to start one, over all campaigns."""
-    called = EmailSend.objects.filter(call_started_at__gt=moment).count()
+    """How many calls were started after a moment, and claims that are about to start one, over all campaigns.
+
+    Calls of earlier attempts are among them: they may have left.
+    """
+    called = sum(table.objects.filter(call_started_at__gt=moment).count() for table in (EmailSend, SendAttempt))
     return called + EmailSend.objects.filter(lease_until__isnull=False, call_started_at=None).count()
 
 

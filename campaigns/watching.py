@@ -182,7 +182,12 @@ def _held(now: datetime, quota: Quota | None) -> bool:
         # An alarm of its own says so.
         return True
     limit = settings.CAMPAIGN_DAILY_LIMIT
-    return limit is not None and EmailSend.objects.filter(call_started_at__gt=now - _A_DAY)[:limit].count() >= limit
+    return limit is not None and _called_today(limit, now) >= limit
+
+
+def _called_today(limit: int, now: datetime) -> int:
+    """How many calls, of earlier attempts too, were started in the last 24 hours; counted no further than needed."""
+    return sum(table.objects.filter(call_started_at__gt=now - _A_DAY)[:limit].count() for table in (EmailSend, SendAttempt))
 
 
 def _unknown_share(now: datetime) -> Iterator[Alarm]:

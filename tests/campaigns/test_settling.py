@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from campaigns import claiming, lifecycle, reporting, settling, tracking
+from campaigns import claiming, dispatching, lifecycle, reporting, settling, tracking
 from campaigns.models import EmailSend, SendAttempt, SendDecision
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
@@ -312,3 +312,11 @@ def test_of_two_people_who_decide_at_once_one_does(send, now):
         assert sum(pool.map(decide, [settling.retry, settling.give_up] * 2)) == 1
 
     assert SendDecision.objects.count() == 1
+
+
+def test_the_first_call_of_a_retried_send_still_counts_towards_the_daily_limit(send, now):
+    assert dispatching.left_today(2, now=now) == 1
+
+    retry(send, now)
+
+    assert dispatching.left_today(2, now=now) == 1

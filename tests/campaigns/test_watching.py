@@ -159,6 +159,15 @@ def test_a_daily_limit_that_is_used_up_holds_a_campaign_without_an_alarm(campaig
     assert alarms(now) == []
 
 
+def test_a_retried_call_counts_towards_the_limit_that_holds_a_campaign(campaign, now, settings):
+    settings.CAMPAIGN_DAILY_LIMIT = 1
+    send = EmailSendFactory(campaign=campaign, unsettled=True)
+
+    settling.retry([send.pk], by="ada", why="why", now=now)
+
+    assert alarms(now) == []
+
+
 def test_a_quota_that_is_used_up_is_one_alarm_and_not_two(campaign, now):
     EmailSendFactory(campaign=campaign)
 
