@@ -31,7 +31,7 @@ _ENROL_SECONDS = 5.0
 _SHORTEST_TURN = 1.0
 # What is left of a turn then is not worth another chunk.
 _TOO_SHORT = 0.5
-_DAILY_LIMIT = 0x5E5_0002  # the key of an advisory lock
+_DAY = 0x5E5_0002  # the key of an advisory lock
 
 Clock = Callable[[], datetime]
 
@@ -171,22 +171,27 @@ class _Turn:
     @transaction.atomic
     def _claim(self, limit: int) -> tuple[list[claiming.Claimed], int]:
         """Claim up to `limit` rows, within the daily limit and the account's quota when there are any."""
-        limit = min([limit, *self._limits()])
+        limit = min([limit, *self._limits(limit)])
         if not limit:
             # The sweep asks again every few seconds; the oldest of today's mails makes room.
             log.info("daily_limit_reached", campaign_id=self.campaign.pk)
             return [], 0
         return self.ledger.claim(limit=limit, lease=CLAIM_LEASE)
 
-    def _limits(self) -> list[int]:
-        limits: list[int] = []
-        if settings.CAMPAIGN_DAILY_LIMIT is not None:
+    def _limits(self, chunk: int) -> list[int]:
+        daily = settings.CAMPAIGN_DAILY_LIMIT
+        if daily is not None:
             _one_at_a_time()
-            limits.append(left_today(settings.CAMPAIGN_DAILY_LIMIT, now=self.clock()))
-        left = quota.left_for_outreach(rate=self.rate, now=self.clock(), sent_since=reporting.called_since)
-        if left is not None:
-            limits.append(left)
-        return limits
+        left = self._left_of_quota()
+        # Near its end only: what all loops take at once, and as much again for those that were woken since.
+        if daily is None and left is not None and left < 2 * self.all_loops * chunk:
+            _one_at_a_time()
+            left = self._left_of_quota()
+        of_today = None if daily is None else left_today(daily, now=self.clock())
+        return [limit for limit in (left, of_today) if limit is not None]
+
+    def _left_of_quota(self) -> int | None:
+        return quota.left_for_outreach(rate=self.rate, now=self.clock(), sent_since=reporting.called_since)
 
     def _pause(self, reason: str) -> None:
         # Somebody may have paused or finished it in the same moment; then it is still already.
@@ -197,4 +202,4 @@ class _Turn:
 def _one_at_a_time() -> None:
     """Counting and claiming are one step, or two workers would both take what is left."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DAILY_LIMIT])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_DAY])

@@ -1,15 +1,38 @@
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from campaigns import claiming, dispatching, reporting
 from campaigns.models import Campaign, CampaignStatus, EmailSend
+from notifications import quota
+from notifications.models import SendPace
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.guarded import GuardedTransport
+from notifications.transports.memory import MemoryTransport
 from tests.factories import CampaignFactory, ProspectFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def quota_of(settings, now):
+    """What the account allows in 24 hours, as SES said a moment ago."""
+    settings.EMAIL_MODE = "ses"
+    return lambda mails: SendPace.objects.create(pk=1, next_slot_at=now, account_quota=mails, account_sent=0, account_seen_at=now)
+
+
+def claimed_by_a_loop(campaign):
+    """How many rows one chunk of a loop claims."""
+    try:
+        turn = dispatching._Turn(campaign.pk, MemoryTransport(), timezone.now, lambda: None)
+        return len(turn._claim(1000)[0])
+    finally:
+        if threading.current_thread() is not threading.main_thread():
+            connection.close()
 
 
 def test_a_campaign_goes_to_everybody_once_and_is_then_sent(run_all, transport):
@@ -207,3 +230,29 @@ def test_a_rehearsal_mails_only_whom_it_may_and_says_why_the_others_failed(fast,
     second.refresh_from_db()
     assert second.status == "failed"
     assert "EMAIL_ALLOWED_RECIPIENTS" in second.error
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_loops_do_not_both_take_what_is_left_of_the_quota(fast, quota_of, monkeypatch):
+    quota_of(100)
+    both_have_asked, real, asked = threading.Barrier(2), quota.left_for_outreach, set()
+
+    def left(**words):
+        found = real(**words)
+        if threading.get_ident() not in asked:
+            asked.add(threading.get_ident())
+            both_have_asked.wait(30)
+        return found
+
+    monkeypatch.setattr(quota, "left_for_outreach", left)
+    with ThreadPoolExecutor(2) as pool:
+        taken = list(pool.map(claimed_by_a_loop, [CampaignFactory(sending=True, waiting=60) for _ in range(2)]))
+
+    assert sum(taken) == 95
+
+
+def test_far_from_the_end_of_the_quota_no_loop_waits_for_another(fast, quota_of, monkeypatch):
+    quota_of(1_000_000)
+    monkeypatch.setattr(dispatching, "_one_at_a_time", lambda: 1 / 0)
+
+    assert claimed_by_a_loop(CampaignFactory(sending=True, waiting=3)) == 3
