@@ -18,6 +18,7 @@ from django.db.models import Count, F, Q, QuerySet
 
 from campaigns import reporting, tracking
 from campaigns.models import Campaign, CampaignStatus, EmailSend, RaisedAlarm, SendAttempt
+from notifications import quota as ses_quota
 from notifications.models import ACCEPTED, UNSETTLED, DeliveryStatus, EmailEvent
 
 log = structlog.get_logger("campaigns")
@@ -178,8 +179,8 @@ def _stands_still(campaign: Campaign, since: datetime) -> bool:
 
 def _held(now: datetime, quota: Quota | None) -> bool:
     """Whether a limit of 24 hours, of SES or our own, holds everything back, as it should."""
-    if quota and _is_nearly_used(quota):
-        # An alarm of its own says so.
+    # Less than one mail: from `QUOTA_SHARE` on an alarm says so, but campaigns go on until nothing is left for them.
+    if quota and quota.limit > 0 and ses_quota.for_outreach(quota.limit) - quota.used < 1:
         return True
     limit = settings.CAMPAIGN_DAILY_LIMIT
     return limit is not None and _called_today(limit, now) >= limit

@@ -65,6 +65,12 @@ def usage(*, now: datetime, sent_since: Callable[[datetime], int]) -> Usage | No
     return Usage(pace.sent + sent_since(pace.seen_at), pace.quota) if pace else None
 
 
+def for_outreach(limit: float) -> float:
+    """How much of the account's limit of 24 hours campaigns may use; TRANSACTIONAL_SHARE of it is kept for transactional mail."""
+    share: float = settings.TRANSACTIONAL_SHARE
+    return limit * (1 - share)
+
+
 def left_for_outreach(*, rate: float, now: datetime, sent_since: Callable[[datetime], int]) -> int | None:
     """How many campaign mails the account's rolling 24 hours still allow; None without a known limit.
 
@@ -74,7 +80,7 @@ def left_for_outreach(*, rate: float, now: datetime, sent_since: Callable[[datet
     pace = _known(now)
     if pace is None:
         return None
-    left = pace.quota * (1 - settings.TRANSACTIONAL_SHARE) - pace.sent
+    left = for_outreach(pace.quota) - pace.sent
     # A clock that has been set back since makes no mails unsent.
     age = max(timedelta(), now - pace.seen_at)
     possible = rate * (age + _SAFE).total_seconds()

@@ -175,6 +175,13 @@ def test_a_quota_that_is_used_up_is_one_alarm_and_not_two(campaign, now):
     assert alarms(now, quota=Quota(1, 9)) == [("no_progress", campaign.pk)]
 
 
+@pytest.mark.parametrize(("used", "held"), [(90, False), (94, False), (95, True), (120, True)])
+def test_a_standstill_is_told_until_nothing_of_the_quota_is_left_for_campaigns(campaign, now, used, held):
+    EmailSendFactory(campaign=campaign)
+
+    assert (("no_progress", campaign.pk) in alarms(now, quota=Quota(used, 100))) is not held
+
+
 def test_at_a_very_slow_pace_a_campaign_may_wait_longer(campaign, now, settings):
     settings.SES_MAX_SEND_RATE = 0.01
     EmailSendFactory(campaign=campaign)
