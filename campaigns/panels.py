@@ -14,6 +14,8 @@ from django.utils.http import urlencode
 from campaigns import dispatching, overseeing, reporting
 from campaigns.models import Campaign, CampaignStatus, SkipReason
 from campaigns.overseeing import Progress
+from notifications import pacing, quota
+from prospects import catching_up
 
 TONES = {
     CampaignStatus.DRAFT: "quiet",
@@ -183,12 +185,44 @@ def _note(campaign: Campaign, pace: float, now: datetime) -> str:
     """Why nothing moves, when nothing does."""
     if pace:
         return ""
+    return _held_by_noes() or _held_by_limit(now) or _held_by_quota(now) or _silent(campaign, now)
+
+
+def _held_by_noes() -> str:
+    if not catching_up.is_behind():
+        return ""
+    return (
+        "Requests to unsubscribe are kept on disk that PostgreSQL has not taken yet: nobody is written to before. "
+        "Sending goes on by itself as soon as they are applied."
+    )
+
+
+def _held_by_limit(now: datetime) -> str:
     limit = settings.CAMPAIGN_DAILY_LIMIT
-    if limit and dispatching.left_today(limit, now=now) == 0:
-        return (
-            f"The limit of {limit:,} mails in 24 hours (CAMPAIGN_DAILY_LIMIT) is used up. "
-            "Sending goes on by itself as soon as there is room."
-        )
+    if not limit or dispatching.left_today(limit, now=now):
+        return ""
+    return (
+        f"The limit of {limit:,} mails in 24 hours (CAMPAIGN_DAILY_LIMIT) is used up. "
+        "Sending goes on by itself as soon as there is room."
+    )
+
+
+def _held_by_quota(now: datetime) -> str:
+    called_since = reporting.called_since
+    if quota.left_for_outreach(rate=pacing.allowed_rate(), now=now, sent_since=called_since) != 0:
+        return ""
+    used = quota.usage(now=now, sent_since=called_since)
+    if used is None:
+        return ""
+    kept = f"{settings.TRANSACTIONAL_SHARE:.1%}".replace(".0%", "%")
+    return (
+        f"SES allows {used.limit:,.0f} mails in 24 hours, and {used.used:,.0f} are used; "
+        f"{kept} of it are kept for transactional mail (TRANSACTIONAL_SHARE). "
+        "Sending goes on by itself as soon as there is room in this quota."
+    )
+
+
+def _silent(campaign: Campaign, now: datetime) -> str:
     if campaign.loop_seen_at and now - campaign.loop_seen_at > _WORKER_SILENT_AFTER:
         silence = duration((now - campaign.loop_seen_at).total_seconds())
         return f"No worker has reported for {silence}. Is a Celery worker running? Sending goes on as soon as one is."

@@ -1,8 +1,14 @@
+from uuid import uuid4
+
 import pytest
+from django.contrib.auth.models import AnonymousUser
 
 from campaigns import panels
 from campaigns.overseeing import Progress
-from notifications.models import DeliveryStatus
+from notifications.models import DeliveryStatus, SendPace
+from prospects import catching_up
+from prospects.spooling import Kept
+from tests.factories import CampaignFactory
 
 
 @pytest.mark.parametrize(
@@ -42,3 +48,27 @@ def test_every_link_of_the_account_leads_to_a_status_that_exists():
     statuses = {panels._STATUS.get(name, name) for name in panels._LISTED}
 
     assert statuses <= set(DeliveryStatus.values)
+
+
+def note(now):
+    """What the panel of a campaign that sends nothing says."""
+    return panels.panel(CampaignFactory(sending=True, waiting=2), user=AnonymousUser(), now=now)["note"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("sent", "words"), [(189, "Starting"), (190, "SES allows 200 mails in 24 hours, and 190 are used")])
+def test_a_campaign_that_the_quota_of_ses_holds_says_so(settings, now, sent, words):
+    settings.EMAIL_MODE = "ses"
+    SendPace.objects.create(pk=1, next_slot_at=now, account_quota=200, account_sent=sent, account_seen_at=now)
+
+    assert words in note(now)
+
+
+@pytest.mark.django_db
+def test_a_campaign_that_waits_for_kept_noes_says_so(now):
+    kept = Kept(token=str(uuid4()), method="one_click", campaign_key="", user_agent="", at=now)
+    assert "Starting" in note(now)
+
+    catching_up.keep(kept)
+
+    assert "unsubscribe" in note(now)
