@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 
 from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
 
@@ -11,6 +12,7 @@ from notifications.models import ACCEPTED, SETTLED, DeliveryStatus, Suppression
 from prospects.models import Prospect, ProspectStatus
 
 _WINDOW = timedelta(seconds=60)
+_NEXT = 200
 
 # Whoever is enrolled stays so: only what the claim asks about keeps a mail from leaving.
 _SPARE = "Another audience spares nobody who waits already: suppress or delete"
@@ -73,10 +75,22 @@ def unfinished() -> QuerySet[Campaign]:
 def pace(campaign_id: int, *, now: datetime) -> float:
     """Mails a second over the last minute, or since the first of them; 0 when none left in it."""
     recent = EmailSend.objects.filter(campaign=campaign_id, call_started_at__gt=now - _WINDOW, call_started_at__lte=now)
-    found = recent.aggregate(n=Count("*"), first=Min("call_started_at"))
+    # A call under way may reach nobody, and the next one too.
+    found = recent.exclude(status=DeliveryStatus.SENDING).aggregate(n=Count("*"), first=Min("call_started_at"))
     if found["n"] < 2:
         return 0.0
     return float((found["n"] - 1) / max(1.0, (now - found["first"]).total_seconds()))
+
+
+def trouble(campaign_id: int) -> str:
+    """Why the mails that go next came back unsent from their last call; empty when none did.
+
+    Waiting mails are taken in the order of their ids, so whatever came back lies among the first.
+    """
+    sends = EmailSend.objects.filter(campaign=campaign_id)
+    under_way = sends.filter(status=DeliveryStatus.SENDING).exclude(error="").values_list("error", flat=True)[:1]
+    waiting = sends.filter(status=DeliveryStatus.QUEUED).order_by("pk").values_list("error", flat=True)[:_NEXT]
+    return next(filter(None, chain(under_way, waiting)), "")
 
 
 def reach(campaign: Campaign) -> Reach:

@@ -1,5 +1,6 @@
 """What the panel of a campaign shows: its account as figures, a bar, the pace, and what can be done now."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +36,9 @@ _FACTS = ("delivered", "opened", "clicked", "bounced", "complained", "unsubscrib
 _OWN = {"bounced": "own_bounces", "complained": "own_complaints"}
 _ALARMING = {"failed", "unknown", "bounced", "complained"}
 _WORKER_SILENT_AFTER = timedelta(seconds=30)
+_JUST_STARTED = timedelta(seconds=10)
+# A call that reached nobody is told by the name of Python's exception; the names of SES' own answers end otherwise.
+_NO_ANSWER = re.compile(r"\w+Error: ")
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,8 @@ def _note(campaign: Campaign, pace: float, now: datetime) -> str:
     """Why nothing moves, when nothing does."""
     if pace:
         return ""
-    return _held_by_noes() or _held_by_limit(now) or _held_by_quota(now) or _silent(campaign, now)
+    held = _held_by_noes() or _held_by_limit(now) or _held_by_quota(now)
+    return held or _silent(campaign, now) or _out_of_reach(campaign, now) or "Starting: a worker takes it up in a moment."
 
 
 def _held_by_noes() -> str:
@@ -223,7 +228,18 @@ def _held_by_quota(now: datetime) -> str:
 
 
 def _silent(campaign: Campaign, now: datetime) -> str:
-    if campaign.loop_seen_at and now - campaign.loop_seen_at > _WORKER_SILENT_AFTER:
-        silence = duration((now - campaign.loop_seen_at).total_seconds())
-        return f"No worker has reported for {silence}. Is a Celery worker running? Sending goes on as soon as one is."
-    return "Starting: a worker takes it up in a moment."
+    if not campaign.loop_seen_at or now - campaign.loop_seen_at <= _WORKER_SILENT_AFTER:
+        return ""
+    silence = duration((now - campaign.loop_seen_at).total_seconds())
+    return f"No worker has reported for {silence}. Is a Celery worker running? Sending goes on as soon as one is."
+
+
+def _out_of_reach(campaign: Campaign, now: datetime) -> str:
+    # What came back before a pause says nothing about now.
+    if campaign.sending_since and now - campaign.sending_since < _JUST_STARTED:
+        return ""
+    error = overseeing.trouble(campaign.pk)
+    if not error:
+        return ""
+    found = "SES does not answer" if _NO_ANSWER.match(error) else "No mail leaves now"
+    return f"{found}: {error[:300].rstrip('. ')}. The mails wait, and sending goes on by itself as soon as one gets through."

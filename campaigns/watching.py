@@ -168,9 +168,10 @@ def _no_progress(now: datetime, quota: Quota | None) -> Iterator[Alarm]:
 
 
 def _stands_still(campaign: Campaign, since: datetime) -> bool:
-    """Whether something is left to do and nothing has been begun since."""
+    """Whether something is left to do and no call that was begun since has ended with an answer, or none."""
     sends = EmailSend.objects.filter(campaign=campaign)
-    if sends.filter(call_started_at__gt=since).exists():
+    # A call under way is no progress yet: with SES out of reach there is one most of the time.
+    if sends.filter(call_started_at__gt=since).exclude(status=DeliveryStatus.SENDING).exists():
         return False
     if campaign.enrolled_through is not None:
         return campaign.loop_seen_at is None or campaign.loop_seen_at < since

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -38,6 +39,15 @@ def test_the_pace_is_that_of_the_last_minute(now):
     EmailSendFactory(campaign=campaign, call_started_at=now - timedelta(hours=1))
 
     assert overseeing.pace(campaign.pk, now=now) == pytest.approx(1.0)
+
+
+def test_calls_under_way_make_no_pace(now):
+    campaign = CampaignFactory(sending=True)
+    lease = {"claimed_by": uuid4(), "lease_until": now + timedelta(seconds=20)}
+    for _ in range(3):
+        EmailSendFactory(campaign=campaign, call_started_at=now - timedelta(seconds=3), **lease)
+
+    assert overseeing.pace(campaign.pk, now=now) == 0
 
 
 def test_a_campaign_that_stands_still_has_no_pace(now):

@@ -1,11 +1,14 @@
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
 
 from campaigns import panels
+from campaigns.models import EmailSend
 from campaigns.overseeing import Progress
 from notifications.models import DeliveryStatus, SendPace
+from notifications.transports.base import Outcome, Verdict
 from prospects import catching_up
 from prospects.spooling import Kept
 from tests.factories import CampaignFactory
@@ -72,3 +75,44 @@ def test_a_campaign_that_waits_for_kept_noes_says_so(now):
     catching_up.keep(kept)
 
     assert "unsubscribe" in note(now)
+
+
+@pytest.mark.django_db
+def test_a_campaign_that_does_not_reach_ses_says_so_and_goes_on_by_itself(run_chunk, transport, now):
+    error = "EndpointConnectionError: Could not connect to the endpoint URL"
+    transport.answer = lambda _message: Outcome(Verdict.WAIT, error=error, retry_after=0.01)
+    campaign = CampaignFactory(sending=True, waiting=2)
+    for _ in range(12):
+        run_chunk(campaign)
+    campaign.refresh_from_db()
+    told = panels.panel(campaign, user=AnonymousUser(), now=now)["note"]
+    assert (campaign.status, told[: len(error) + 21]) == ("sending", f"SES does not answer: {error}")
+
+    transport.answer = None
+    run_chunk(campaign)
+
+    assert len(transport.sent) == 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("ConnectTimeoutError: Connect timeout on endpoint URL", "SES does not answer: ConnectTimeoutError"),
+        ("TooManyRequestsException: Maximum sending rate exceeded", "No mail leaves now: TooManyRequestsException"),
+        ("", "Starting"),
+    ],
+)
+def test_the_panel_names_what_the_mails_that_wait_came_back_with(now, error, words):
+    campaign = CampaignFactory(sending=True, waiting=2, sending_since=now - timedelta(minutes=1))
+    EmailSend.objects.filter(pk=EmailSend.objects.earliest("pk").pk).update(error=error)
+
+    assert panels.panel(campaign, user=AnonymousUser(), now=now)["note"].startswith(words)
+
+
+@pytest.mark.django_db
+def test_what_came_back_before_a_pause_is_no_news_when_the_campaign_is_resumed(now):
+    campaign = CampaignFactory(sending=True, waiting=1, sending_since=now - timedelta(seconds=1))
+    EmailSend.objects.update(error="ConnectTimeoutError: x")
+
+    assert panels.panel(campaign, user=AnonymousUser(), now=now)["note"].startswith("Starting")

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -118,6 +119,13 @@ def test_people_who_wait_in_a_finished_campaign_are_an_alarm(now):
 def test_a_sending_campaign_that_stands_still_for_two_minutes_is_an_alarm(campaign, now):
     EmailSendFactory(campaign=campaign)
     EmailSendFactory(campaign=campaign, sent_at=now, call_started_at=now - timedelta(seconds=121))
+
+    assert alarms(now) == [("no_progress", campaign.pk)]
+
+
+def test_a_call_under_way_is_no_progress_yet(campaign, now):
+    lease = {"claimed_by": uuid4(), "lease_until": now + timedelta(seconds=20)}
+    EmailSendFactory(campaign=campaign, call_started_at=now - timedelta(seconds=3), **lease)
 
     assert alarms(now) == [("no_progress", campaign.pk)]
 
