@@ -222,7 +222,7 @@ def _held_by_quota(now: datetime) -> str:
     kept = f"{settings.TRANSACTIONAL_SHARE:.1%}".replace(".0%", "%")
     return (
         f"SES allows {used.limit:,.0f} mails in 24 hours, and {used.used:,.0f} are used; "
-        f"{kept} of it are kept for transactional mail (TRANSACTIONAL_SHARE). "
+        f"{kept} of them are kept for transactional mail (TRANSACTIONAL_SHARE). "
         "Sending goes on by itself as soon as there is room in this quota."
     )
 
