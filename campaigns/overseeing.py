@@ -14,8 +14,6 @@ from prospects.models import Prospect, ProspectStatus
 _WINDOW = timedelta(seconds=60)
 _NEXT = 200
 
-# Whoever is enrolled stays so: only what the claim asks about keeps a mail from leaving.
-_SPARE = "Another audience spares nobody who waits already: suppress or delete"
 # What to do about a pause, by a word of its reason; the first that fits.
 _ADVICE = (
     ("Paused by", "Whoever has not got the mail yet keeps waiting. Resume when you are ready: nobody gets it twice."),
@@ -24,8 +22,8 @@ _ADVICE = (
         "Mend what the error names, then resume: those who are left get their mail.",
     ),
     ("did not answer", "Wait until SES and the network are well, then resume. The unknown mails are yours to decide about."),
-    ("have bounced", f"{_SPARE} old and made-up addresses, then resume (it counts anew); or start another campaign instead."),
-    ("reported the mail", f"{_SPARE} whoever did not ask for it, then resume; or start another campaign instead."),
+    ("have bounced", "Suppress or delete old and made-up addresses, then resume (it counts anew), or start another campaign."),
+    ("reported the mail", "Suppress or delete whoever did not ask for it, then resume, or start another campaign."),
     ("quota", "SES counts a rolling 24 hours. Resume when there is room again, or ask AWS for a higher quota."),
     ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),
     ("configuration set", "Correct SES_CONFIGURATION_SET, restart the workers, then resume."),
