@@ -16,7 +16,7 @@ from django.core.cache import cache
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Count, QuerySet, Sum
 
-from campaigns.models import Campaign, CampaignStatus, EmailSend
+from campaigns.models import Campaign, CampaignStatus, EmailSend, SendAttempt
 from notifications import pacing
 from notifications.models import Delivery, DeliveryStatus, EmailEvent, SendPace, Suppression, SuppressionReason
 from outreach import alarms
@@ -124,7 +124,9 @@ def _age(moments: Any, now: datetime) -> float:
 
 
 def _calls_since(now: datetime, span: timedelta) -> int:
-    return sum(table.filter(call_started_at__gt=now - span).count() for table in _ledgers().values())
+    # Earlier attempts too: they may have left.
+    tables = [*_ledgers().values(), SendAttempt.objects.all()]
+    return sum(table.filter(call_started_at__gt=now - span).count() for table in tables)
 
 
 def _pace(now: datetime) -> Iterator[Sample]:

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from campaigns import settling
 from notifications import measuring
 from notifications.models import EmailEvent, SuppressionReason
 from notifications.transports.base import Verdict
@@ -103,6 +104,14 @@ def test_the_rows_are_those_of_the_ledger(now):
     assert found["outreach_quota_used_mails",] == 3
     assert found["outreach_pace_used_mails_per_second",] == pytest.approx(3 / 60)
     assert found["outreach_campaigns", "sending"] == 1
+
+
+@pytest.mark.django_db
+def test_the_call_of_an_earlier_attempt_is_counted_still(now):
+    send = EmailSendFactory(campaign=CampaignFactory(sending=True), unsettled=True)
+    settling.retry([send.pk], by="op", why="nothing in its log", now=now)
+
+    assert scrape()["outreach_quota_used_mails",] == 1
 
 
 @pytest.mark.django_db
