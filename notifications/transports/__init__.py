@@ -1,5 +1,6 @@
 """Ways out for a mail: SES, the log, or memory for tests."""
 
+import os
 from functools import lru_cache
 
 from django.conf import settings
@@ -15,7 +16,7 @@ def configured() -> Transport:
     """The transport that EMAIL_MODE names; a rehearsal's writes only to EMAIL_ALLOWED_RECIPIENTS, when they are set."""
     if settings.EMAIL_MODE != "ses":
         return LogTransport()
-    transport = _ses(settings.SES_REGION)
+    transport = _ses(settings.SES_REGION, os.getpid())
     return GuardedTransport(transport, settings.EMAIL_ALLOWED_RECIPIENTS) if settings.EMAIL_ALLOWED_RECIPIENTS else transport
 
 
@@ -25,6 +26,6 @@ def suppressions() -> SesSuppressions:
 
 
 @lru_cache(maxsize=4)
-def _ses(region: str) -> SesTransport:
-    # One client a process: building one costs 100 ms, and its connections are kept alive.
+def _ses(region: str, _process: int) -> SesTransport:
+    # One client a process, also after a fork: building one costs 100 ms, and its connections are kept alive.
     return SesTransport(region)

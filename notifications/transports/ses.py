@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 
 import time
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -32,9 +33,9 @@ class SesTransport:
     def __init__(self, region: str) -> None:
         self._region = region
         self._alone_until = 0.0
-        # An OutgoingMessage is checked already, more strictly than boto3 would.
-        self._client = _client(region, read_timeout=_READ_TIMEOUT, parameter_validation=False)
-        ses_wire.write_bulk_bodies(self._client)
+        with suppress(ses_answers.NoClient):
+            # Now, because it takes a moment. A call tries again, and has an answer for what is wrong with it.
+            self._client = self._build()
 
     def send(self, message: OutgoingMessage) -> Outcome:
         """Hand one mail to SES. Never raises."""
@@ -92,6 +93,20 @@ class SesTransport:
             sending_enabled=answer.get("SendingEnabled", True),
             in_sandbox=not answer.get("ProductionAccessEnabled", True),
         )
+
+    @cached_property
+    def _client(self) -> Any:
+        # Threads that ask at once may each build one, and any of them does.
+        return self._build()
+
+    def _build(self) -> Any:
+        try:
+            # An OutgoingMessage is checked already, more strictly than boto3 would.
+            client = _client(self._region, read_timeout=_READ_TIMEOUT, parameter_validation=False)
+        except Exception as error:
+            raise ses_answers.NoClient from error
+        ses_wire.write_bulk_bodies(client)
+        return client
 
     @cached_property
     def _asking(self) -> Any:

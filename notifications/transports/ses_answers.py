@@ -45,6 +45,7 @@ _SKEWED = "The AWS credentials are not valid, or this machine's clock is wrong."
 _FORBIDDEN = "The AWS credentials may not send: they need ses:SendEmail and ses:SendBulkEmail."
 _NOT_FOUND = "No credentials for AWS could be had: give the workers working AWS credentials."
 _WRONG_PLACE = "This is not an endpoint of SES: check SES_REGION and the AWS_ENDPOINT_URL variables."
+_NO_CLIENT = "No client for SES could be made: check the AWS variables and configuration files of the workers."
 
 # Not accepted, and the next mail would not be either: a person must act. Names of SES v2, of SES v1 (which some
 # endpoints still answer with) and of every AWS service.
@@ -84,6 +85,7 @@ _THROTTLING = frozenset(
 )
 # The server gave up before it had the whole request, or says so: it may have had enough of it.
 _UNDECIDED = frozenset({"RequestTimeout", "RequestTimeoutException"})
+_REQUEST_TIMEOUT = 408  # without a name when a proxy or a load balancer answers: RFC 9110, 15.5.9
 
 # The status of one entry of `SendBulkEmail`, which answers 200 whatever became of its entries.
 _ENTRY_HALTING = {
@@ -116,13 +118,17 @@ _AFTER_A_THROTTLE = 1.0  # seconds
 _AFTER_TROUBLE = 5.0
 
 
+class NoClient(Exception):
+    """The client could not be built; the cause says why. No call was made."""
+
+
 def judge(error: ClientError) -> Outcome:
     """What an error answer of SES means for this mail and the next (ses_facts, 4.4)."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     detail = str(error.response.get("Error", {}).get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     said = f"{code}: {detail}"
-    if status >= 500 or code in _UNDECIDED:
+    if status >= 500 or status == _REQUEST_TIMEOUT or code in _UNDECIDED:
         # SES may have taken the mail before it failed.
         return Outcome(Verdict.UNKNOWN, error=said)
     if reason := _halting_reason(code, detail, status):
@@ -153,8 +159,10 @@ def judge_entry(result: Mapping[str, Any]) -> Outcome:
     return Outcome(Verdict.REFUSED if status in _ENTRY_REFUSED else Verdict.UNKNOWN, error=said or "No status.")
 
 
-def judge_failure(error: Exception) -> Outcome:
+def judge_failure(error: BaseException) -> Outcome:
     """What a call without an answer means: certainly not sent, or unknown."""
+    if isinstance(error, NoClient):
+        return _judge_no_client(error.__cause__ or error)
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, _NO_CREDENTIALS):
         return Outcome(Verdict.HALT, error=f"{_NOT_FOUND} ({said})")
@@ -165,6 +173,14 @@ def judge_failure(error: Exception) -> Outcome:
     if isinstance(error, _NEVER_SENT) or _broke_in_handshake(error):
         return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE)
     return Outcome(Verdict.UNKNOWN, error=said)
+
+
+def _judge_no_client(cause: BaseException) -> Outcome:
+    """Nothing was sent, nor will the next mail be. Of an endpoint without http:// botocore says no more than ValueError."""
+    if (judged := judge_failure(cause)).verdict is Verdict.HALT:
+        return judged
+    reason = _WRONG_PLACE if isinstance(cause, ValueError) else _NO_CLIENT
+    return Outcome(Verdict.HALT, error=f"{reason} ({type(cause).__name__}: {cause})")
 
 
 def _halting_reason(code: str, detail: str, status: int) -> str:

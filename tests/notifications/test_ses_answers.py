@@ -104,6 +104,7 @@ def outcome_of(monkeypatch):
         (502, "", "", UNKNOWN, False, ""),
         (504, "", "", UNKNOWN, False, ""),
         (408, "RequestTimeoutException", "too slow", UNKNOWN, False, "too slow"),
+        (408, "", "", UNKNOWN, False, ""),
         (400, "RequestTimeout", "Your socket connection was not read from in time", UNKNOWN, False, ""),
     ],
 )
