@@ -72,7 +72,7 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     if before.started_at is None:
         stamps["started_at"] = now
     if before.status != CampaignStatus.SENDING:
-        stamps["sending_since"] = now
+        stamps["sending_since"] = Now()  # compared with failures, which the database dates
     # A second loop beside a living one would only take its ticket away.
     wakes = not _loop_lives(before, now) and not _just_woken(before, now)
     if wakes:
@@ -121,7 +121,7 @@ def take_up_again(campaign: Campaign, *, by: str, now: datetime) -> None:
         return
     if problems := find_problems(campaign):
         raise CampaignNotSendable(" ".join(problems))
-    stamps = {"loop_seen_at": now, "woken_at": now, "sending_since": now}
+    stamps = {"loop_seen_at": now, "woken_at": now, "sending_since": Now()}
     _move(campaign, CampaignStatus.SENDING, finished_at=None, pause_reason="", **stamps)
     log.info("campaign_taken_up_again", campaign_id=campaign.pk, by=by)
     transaction.on_commit(partial(wake, campaign.pk, campaign.generation))

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection, transaction
+from django.db.models.functions import Now
 
-from campaigns import claiming, lifecycle
+from campaigns import claiming, lifecycle, safeguards
 from campaigns.models import Campaign, CampaignStatus
 from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
@@ -41,6 +42,17 @@ def test_the_first_start_is_remembered(now, published):
     lifecycle.start_campaign(campaign, by="ada", now=now + timedelta(days=1))
 
     assert campaign.started_at == first
+
+
+@pytest.mark.parametrize("take_up", [lifecycle.start_campaign, lifecycle.take_up_again])
+def test_since_when_a_campaign_sends_is_told_by_the_clock_that_dates_its_failures(now, published, take_up):
+    campaign = CampaignFactory(done=True)
+
+    take_up(campaign, by="ada", now=now + timedelta(hours=1))
+    for _ in range(25):
+        EmailSendFactory(campaign=campaign, call_started_at=Now(), failed_at=Now(), error="BadRequestException: no")
+
+    assert "the same error" in safeguards.find_danger(campaign.pk, now=now + timedelta(hours=1))
 
 
 @pytest.mark.parametrize(
