@@ -117,6 +117,18 @@ def _turn_seconds(loops: int) -> float:
     return max(_SHORTEST_TURN, CHUNK_SECONDS / max(1, loops))
 
 
+class _WhileCaughtUp:
+    """A ledger of which nothing is started any more once somebody's no is kept in a file that PostgreSQL does not know of."""
+
+    def __init__(self, ledger: claiming.CampaignLedger) -> None:
+        self._ledger = ledger
+        self.record = ledger.record
+
+    def start(self, ids: list[int]) -> set[int]:
+        """Mark calls started; none while requests wait, which ends the turn and lets its rows wait again."""
+        return set() if catching_up.is_behind() else self._ledger.start(ids)
+
+
 class _Turn:
     """Some seconds of one loop: chunks are claimed while the calls of the one before are in flight."""
 
@@ -140,7 +152,7 @@ class _Turn:
                 return self.skipped
             report = delivering.deliver(
                 mails,
-                ledger=self.ledger,
+                ledger=_WhileCaughtUp(self.ledger),
                 transport=self.transport,
                 rate=self.rate,
                 more=self._chunk_in_time,

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from campaigns import claiming, dispatching, reporting
+from campaigns import claiming, dispatching, reporting, tasks
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications import quota
 from notifications.models import SendPace
@@ -256,3 +256,17 @@ def test_far_from_the_end_of_the_quota_no_loop_waits_for_another(fast, quota_of,
     monkeypatch.setattr(dispatching, "_one_at_a_time", lambda: 1 / 0)
 
     assert claimed_by_a_loop(CampaignFactory(sending=True, waiting=3)) == 3
+
+
+def test_a_client_for_ses_that_cannot_be_built_pauses_the_campaign_and_stops_no_sweep(settings, monkeypatch, published):
+    settings.EMAIL_MODE, settings.SES_REGION = "ses", "eu-north-1"
+    monkeypatch.setenv("AWS_PROFILE", "missing")
+    campaign = CampaignFactory(sending=True, waiting=1)
+
+    tasks.send_chunk(campaign.pk, 0)
+    tasks.wake_silent_campaigns()
+
+    campaign.refresh_from_db()
+    assert campaign.status == CampaignStatus.PAUSED
+    assert "No credentials for AWS" in campaign.pause_reason
+    assert EmailSend.objects.get().status == "queued"

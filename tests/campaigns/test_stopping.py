@@ -15,8 +15,9 @@ from campaigns.models import Campaign, EmailSend
 from notifications import suppressing
 from notifications.models import UNSETTLED, SuppressionReason
 from notifications.transports.memory import MemoryTransport
-from prospects import erasing, unsubscribing
+from prospects import catching_up, erasing, unsubscribing
 from prospects.models import Prospect, Unsubscribe
+from prospects.spooling import Kept
 from tests.factories import CampaignFactory, EmailSendFactory
 
 SECRET = "s" * 40
@@ -107,6 +108,24 @@ def test_no_call_starts_later_than_a_second_after_a_pause_was_answered(api, sett
     assert max(at for at, *_ in transport.calls) <= paused + A_SECOND
     stats = reporting.stats(campaign.pk)
     assert (stats["in_flight"], stats["sent"], stats["planned"]) == (0, len(transport.calls), max(30, rate * 2))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("rate", [5, 300])
+def test_a_no_that_is_kept_in_a_file_stops_a_turn_under_way(settings, published, now, rate):
+    settings.SES_MAX_SEND_RATE = float(rate)
+    transport, campaign = Watched(), CampaignFactory(sending=True, waiting=rate * 4)
+    no = Kept(token=uuid.uuid4(), at=now, method="one_click", campaign_key="", user_agent="")
+
+    with sending(campaign, transport):
+        transport.wait_for(3)
+        catching_up.keep(no)
+        kept = time.monotonic()
+        time.sleep(2 * A_SECOND)
+
+    assert max(at for at, *_ in transport.calls) <= kept + A_SECOND
+    stats = reporting.stats(campaign.pk)
+    assert (stats["in_flight"], stats["waiting"]) == (0, rate * 4 - len(transport.calls))
 
 
 @pytest.mark.django_db(transaction=True)
