@@ -10,7 +10,7 @@ from outreach.publishing import publish
 
 APPLY_EVENTS = "notifications.tasks.apply_events"
 SEND_TRANSACTIONAL = "notifications.tasks.send_transactional"
-# A message that was not taken by then is not worth taking: the sweep has sent what it was about.
+# A message that was not taken by then is not worth taking: the sweep has done what it was about.
 _WAKE_EXPIRES = 60.0
 
 
@@ -49,5 +49,5 @@ class Waker:
                 self._not_before = time.monotonic() + self._after_failure
 
 
-apply_events_soon = Waker(partial(publish, APPLY_EVENTS)).wake
+apply_events_soon = Waker(partial(publish, APPLY_EVENTS, expires=_WAKE_EXPIRES)).wake
 send_transactional_soon = Waker(partial(publish, SEND_TRANSACTIONAL, expires=_WAKE_EXPIRES), interval=0.1, after_failure=5.0).wake

@@ -300,6 +300,12 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "campaigns.tasks.send_chunk": {"queue": "campaigns"},
+    # Woken after every request that brings events: they keep nobody waiting but each other.
+    "notifications.tasks.apply_events": {"queue": "events"},
+    # What mends everything else is short, and read by the workers of transactional mail too: no chunk holds it up.
+    "campaigns.tasks.wake_silent_campaigns": {"queue": "sweeps"},
+    "campaigns.tasks.protect_campaigns": {"queue": "sweeps"},
+    "notifications.tasks.sweep_outbox": {"queue": "sweeps"},
     # Workers of its own consume it (Procfile): it never waits behind a chunk.
     "notifications.tasks.send_transactional": {"queue": "transactional"},
 }

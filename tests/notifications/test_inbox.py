@@ -193,10 +193,10 @@ def test_the_task_comes_back_while_batches_are_full(send, monkeypatch, redis):
     events.post(*(events.envelope("open", **events.about(send), timestamp=f"2026-11-01T14:00:0{n}Z") for n in range(3)))
 
     apply_events()
-    first = redis.llen("default")
+    first = redis.llen("events")
     apply_events()
 
-    assert (first, redis.llen("default")) == (1, 1)
+    assert (first, redis.llen("events")) == (1, 1)
     assert not EmailEvent.objects.exclude(state="applied").exists()
 
 

@@ -68,7 +68,7 @@ def test_one_body_that_nobody_can_read_holds_up_no_other(parked):
 def test_the_task_lets_the_worker_apply_what_it_found(parked, redis):
     tasks.look_at_parked_events()
 
-    assert redis.llen("default") == 1
+    assert redis.llen("events") == 1
 
 
 def test_an_event_of_a_test_mail_is_settled_with_that_reason(now):

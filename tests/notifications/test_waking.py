@@ -1,6 +1,8 @@
+import json
 import threading
 import time
 
+from notifications import waking
 from notifications.waking import APPLY_EVENTS, Waker
 from outreach.celery import app
 
@@ -87,3 +89,9 @@ def test_a_waiting_thread_does_not_keep_the_process():
     waiting = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
     assert waiting
     assert all(thread.daemon for thread in waiting)
+
+
+def test_a_wake_that_no_worker_takes_expires(redis):
+    waking.apply_events_soon.__self__._publish()
+
+    assert json.loads(redis.lindex("events", 0))["headers"]["expires"]

@@ -80,7 +80,8 @@ def test_no_worker_at_all_shows(now, workers):
     status, body = readyz()
 
     assert status == 503
-    assert body["reasons"]["worker"] == "no worker answers; no task was run on: campaigns yet, default yet"
+    idle = "campaigns yet, default yet, events yet, sweeps yet"
+    assert body["reasons"]["worker"] == f"no worker answers; no task was run on: {idle}"
 
 
 def test_a_worker_that_is_alive_but_does_not_consume_shows(now, workers):

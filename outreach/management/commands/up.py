@@ -171,7 +171,7 @@ def _web(listener: socket.socket) -> list[str]:
 def _worker(number: int) -> list[str]:
     options = [
         "-Q",
-        "default,campaigns,events",
+        "default,campaigns,events,sweeps",
         "--concurrency",
         "2",
         "-n",
@@ -183,8 +183,8 @@ def _worker(number: int) -> list[str]:
 
 
 def _transactional_worker() -> list[str]:
-    """A worker that nothing but transactional mail can keep busy; threads, because it waits for SES most of the time."""
-    options = ["-Q", "transactional", "--pool", "threads", "--concurrency", "4", "-n", "transactional@%h"]
+    """A worker that no campaign can keep busy; threads, because it waits for SES most of the time."""
+    options = ["-Q", "transactional,sweeps", "--pool", "threads", "--concurrency", "4", "-n", "transactional@%h"]
     options += ["--include", "outreach.terminal"]
     return [*_CELERY, "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "INFO"]
 
