@@ -95,8 +95,12 @@ def keep_sending(site, campaigns, *, people):
 
 
 def start(site, campaign):
-    """Ask until it is taken: who answers may be killed meanwhile."""
-    site.until(lambda: campaign.send()[0] == 202, 60, "the campaign is taken")
+    """Ask until it is taken: who answers may be killed meanwhile, and is started again only while nobody waits for it."""
+
+    def is_taken():
+        return site.call("GET", "/healthz", timeout=1)[0] == 200 and campaign.send()[0] == 202
+
+    site.until(is_taken, 60, "the campaign is taken")
 
 
 def run_kills(tally, *, kills, seed, seeds):
