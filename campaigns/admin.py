@@ -22,6 +22,8 @@ from outreach.staff_pages import choice_filter, label
 
 __all__ = ["CampaignAdmin", "EmailSendAdmin"]
 
+_AUDIENCE = "Whoever waits and is not meant any more leaves the campaign when you save; whom you add is planned when it is sent."
+
 
 @admin.register(Campaign)
 class CampaignAdmin(CampaignPages):
@@ -39,7 +41,7 @@ class CampaignAdmin(CampaignPages):
     fieldsets = (
         ("Words", {"fields": ("name", "subject", "body_html", "body_text")}),
         ("Sender", {"fields": ("from_name", "from_email", "reply_to")}),
-        ("Audience", {"fields": ("include_tags", "exclude_tags")}),
+        ("Audience", {"fields": ("include_tags", "exclude_tags"), "description": _AUDIENCE}),
     )
 
     def find(self, queryset: QuerySet[Campaign], text: str) -> QuerySet[Campaign]:

@@ -1,11 +1,18 @@
-"""Changing a campaign's words. While it sends, every recipient gets the same."""
+"""Changing a campaign's words and audience. While it sends, every recipient gets the same."""
 
+import time
 from typing import Any
 
+import structlog
 from django.db import transaction
 
-from campaigns import lifecycle
+from campaigns import enrolling, lifecycle
 from campaigns.models import EDITABLE, Campaign, CampaignStatus
+
+log = structlog.get_logger("campaigns")
+
+# Claims and noes hold the rows of a campaign for milliseconds.
+_PATIENCE = 5.0
 
 
 def create_campaign(fields: dict[str, Any], *, by: str) -> Campaign:
@@ -13,12 +20,24 @@ def create_campaign(fields: dict[str, Any], *, by: str) -> Campaign:
     return Campaign.objects.create(**fields, created_by=by)
 
 
-@transaction.atomic
 def change_campaign(campaign: Campaign, fields: dict[str, Any], *, by: str) -> Campaign:
     """Apply what PATCH asks for: a new status (draft or paused) first, then the words.
 
-    Raises WrongStatus when the words are frozen or the status cannot become that; then nothing changes.
+    With another audience, whoever waits and is not meant any more leaves the ledger; the next start plans the rest.
+    Raises WrongStatus when the words are frozen or the status cannot become that, and RowsHeld; then nothing changes.
     """
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _change(campaign, fields, by=by)
+        except enrolling.RowsHeld:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@transaction.atomic
+def _change(campaign: Campaign, fields: dict[str, Any], *, by: str) -> Campaign:
     campaign = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     words = dict(fields)
     match words.pop("status", None):
@@ -27,7 +46,7 @@ def change_campaign(campaign: Campaign, fields: dict[str, Any], *, by: str) -> C
         case CampaignStatus.DRAFT:
             lifecycle.return_to_draft(campaign, by=by)
     if words:
-        _write(campaign, words)
+        _write(campaign, words, by=by)
     return campaign
 
 
@@ -41,9 +60,13 @@ def delete_campaign(campaign: Campaign) -> None:
         locked.delete()
 
 
-def _write(campaign: Campaign, words: dict[str, Any]) -> None:
+def _write(campaign: Campaign, words: dict[str, Any], *, by: str) -> None:
     if campaign.status not in EDITABLE:
         raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: pause it first.")
+    audience = campaign.audience
     for name, value in words.items():
         setattr(campaign, name, value)
     campaign.save(update_fields=[*words, "updated_at"])
+    if campaign.audience != audience:
+        left = enrolling.let_go(campaign)
+        log.info("campaign_audience_changed", campaign_id=campaign.pk, by=by, left=left)

@@ -83,6 +83,15 @@ def test_only_what_was_changed_is_written():
     assert campaign.audience == {"include_tags": ["a, b"]}
 
 
+def test_whoever_waits_and_is_not_meant_any_more_leaves_with_the_form_too():
+    campaign = CampaignFactory(paused=True, waiting=2)
+
+    superuser().post(page(campaign), form_of(campaign, include_tags="vip"))
+
+    campaign.refresh_from_db()
+    assert (campaign.audience, campaign.sends.count()) == ({"include_tags": ["vip"], "exclude_tags": []}, 0)
+
+
 def test_saving_without_a_change_changes_nothing():
     campaign = CampaignFactory(body_html="<p>one</p>\n<p>two</p>")
 

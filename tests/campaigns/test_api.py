@@ -97,6 +97,15 @@ def test_a_draft_can_be_changed(api):
     assert response.json()["campaign"]["audience"] == {"include_tags": ["vip"]}
 
 
+def test_another_audience_of_a_paused_campaign_shows_in_the_account(api):
+    campaign = CampaignFactory(paused=True, waiting=2)
+    EmailSendFactory(campaign=campaign, accepted=True)
+
+    stats = api.patch(f"/api/campaigns/{campaign.pk}", {"audience": {"include_tags": ["nobody"]}}).json()["stats"]
+
+    assert (stats["planned"], stats["waiting"], stats["sent"]) == (1, 0, 1)
+
+
 @pytest.mark.parametrize("state", ["sending", "done"])
 def test_the_words_are_frozen_once_mail_leaves(api, state):
     campaign = CampaignFactory(**{state: True})

@@ -1,0 +1,146 @@
+"""Another audience on a campaign that has planned people already."""
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+
+from campaigns import claiming, editing, enrolling, lifecycle, reporting
+from campaigns.models import Campaign, EmailSend
+from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
+
+VIPS = {"include_tags": ["vip"]}
+
+
+def planned(campaign):
+    return set(EmailSend.objects.filter(campaign=campaign).values_list("email", flat=True))
+
+
+def started(now, **words):
+    campaign = CampaignFactory(**words)
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+    return campaign
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("status", ["paused", "draft"])
+def test_only_the_new_audience_gets_a_campaign_that_was_paused(now, status, published, run_all, transport):
+    vip = ProspectFactory(tags=["vip"])
+    ProspectFactory.create_batch(3)
+    campaign = started(now)
+    editing.change_campaign(campaign, {"status": "paused"}, by="ada")
+
+    campaign = editing.change_campaign(campaign, {"status": status, "audience": VIPS}, by="ada")
+    waiting = planned(campaign)
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+    run_all(campaign)
+
+    assert waiting == {vip.email}
+    assert [message.to for message in transport.sent] == [vip.email]
+
+
+@pytest.mark.django_db
+def test_whom_the_new_audience_adds_is_planned_by_the_next_start(now, published):
+    vip, other = ProspectFactory(tags=["vip"]), ProspectFactory()
+    campaign = started(now, audience=VIPS)
+    campaign = editing.change_campaign(campaign, {"status": "paused", "audience": {"exclude_tags": ["vip"]}}, by="ada")
+    assert planned(campaign) == set()
+
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert vip.email not in planned(campaign)
+    assert planned(campaign) == {other.email}
+
+
+@pytest.mark.django_db
+def test_who_got_it_or_is_sent_it_again_stays_in_the_account(now):
+    campaign = CampaignFactory(paused=True, waiting=2)
+    EmailSendFactory(campaign=campaign, accepted=True)
+    EmailSendFactory(campaign=campaign, unsettled=True)
+    EmailSendFactory(campaign=campaign, failed_at=now)
+    EmailSendFactory(campaign=campaign, skipped_at=now, skip_reason="unsubscribed")
+    again = EmailSendFactory(campaign=campaign, attempt=2)
+
+    editing.change_campaign(campaign, {"audience": VIPS}, by="ada")
+
+    account = reporting.ledger(campaign.pk)
+    assert account == {"planned": 5, "waiting": 1, "in_flight": 0, "sent": 1, "failed": 1, "unknown": 1, "skipped": 1}
+    assert EmailSend.objects.filter(pk=again.pk).exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", [{"subject": "New"}, {"audience": {"include_tags": ["old"]}}])
+def test_whoever_waits_stays_when_the_audience_does(words):
+    campaign = CampaignFactory(paused=True, audience={"include_tags": ["old"]}, waiting=2)
+
+    editing.change_campaign(campaign, words, by="ada")
+
+    assert EmailSend.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_that_is_being_enrolled_leaves_with_the_audience_it_was_for(published):
+    ProspectFactory.create_batch(3)
+    campaign = CampaignFactory(paused=True, enrolled_through=0)
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            enrolling.enrol_batch(campaign.pk)
+            change = threads.submit(_closing, lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
+            _wait_until_somebody_waits()
+        change.result(30)
+
+    assert planned(campaign) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_that_waits_for_the_campaign_is_no_deadlock():
+    campaign = CampaignFactory(sending=True, waiting=2)
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            held = Campaign.objects.select_for_update(no_key=True).get()
+            held.audience = VIPS
+            claim = threads.submit(_closing, lambda: claiming.claim(campaign.pk, slice_id=uuid.uuid4(), limit=5, lease=60))
+            _wait_until_somebody_waits()
+            with pytest.raises(enrolling.RowsHeld), transaction.atomic():
+                enrolling.let_go(held)
+        claimed, _ = claim.result(30)
+
+    assert len(claimed) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_that_somebody_holds_leave_when_they_are_free():
+    campaign = CampaignFactory(paused=True, waiting=2)
+
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            list(EmailSend.objects.select_for_update())
+            change = threads.submit(_closing, lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
+            time.sleep(0.2)
+            assert not change.done()
+        change.result(30)
+
+    assert planned(campaign) == set()
+
+
+def _closing(work):
+    try:
+        return work()
+    finally:
+        connection.close()
+
+
+def _wait_until_somebody_waits():
+    """Until another connection waits for a lock of this one."""
+    give_up = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while time.monotonic() < give_up:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+            if cursor.fetchone()[0]:
+                return
+            time.sleep(0.02)
+    pytest.fail("Nobody waited for us.")
