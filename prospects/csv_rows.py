@@ -22,6 +22,8 @@ _SPELLINGS = {
 }
 # What only consent and the database decide: a file cannot say it, not even as an attribute.
 _IGNORED = {"status", "unsubscribetoken", "unsubscribedat", "bouncedat", "complainedat", "createdat", "updatedat"}
+_SAYS_NOTHING = {"", "active"}
+_LONGEST_STATUS = 50
 
 
 class NoEmailColumn(DomainError):
@@ -56,6 +58,8 @@ class Person(NamedTuple):
     last_name: str = ""
     company: str = ""
     source: str = ""
+    # What the file says about the person's consent, unless it is nothing or active; the database knows if that is news.
+    status: str = ""
 
 
 class Rejected(NamedTuple):
@@ -84,6 +88,7 @@ class Columns:
         self.known = _known(names)
         if "email" not in self.known:
             raise NoEmailColumn(f"No column is called email. The columns found: {_listed(names)}.")
+        self.statuses = [at for at, name in enumerate(names) if _plain(name) == "status"]
         taken = set(self.known.values())
         others = {at: name for at, name in enumerate(names) if at not in taken and name and _plain(name) not in _IGNORED}
         self.attributes = _attribute_columns(others)
@@ -139,7 +144,9 @@ def _person(line: int, cells: list[str], columns: Columns) -> Person:
         raise _RowError("invalid_email", f"Not an e-mail address: {error}.") from error
     except cleaning.InvalidField as error:
         raise _RowError("invalid_field", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
-    return Person(line, email, tags, attributes, **texts)
+    said = (cleaning.text(cells[at]).casefold()[:_LONGEST_STATUS] for at in columns.statuses)
+    status = next((one for one in said if one not in _SAYS_NOTHING), "")
+    return Person(line, email, tags, attributes, **texts, status=status)
 
 
 def _text(name: str, cell: str) -> str:

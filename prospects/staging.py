@@ -20,11 +20,28 @@ _CREATE = """
 DROP TABLE IF EXISTS pg_temp.staged;
 CREATE TEMP TABLE staged (
     line integer, email text, first_name text, last_name text, company text, source text, tags text, attributes text,
-    code text, detail text
+    status text, code text, detail text
 ) ON COMMIT DROP
 """
 
-_COPY = "COPY staged (line, email, first_name, last_name, company, source, tags, attributes, code, detail) FROM STDIN"
+_COPY = "COPY staged (line, email, first_name, last_name, company, source, tags, attributes, status, code, detail) FROM STDIN"
+
+# Who said no in the file and is neither known here by that very status nor on the list would be mailed if a row of
+# theirs were taken: none is, whatever the file's other rows of the address say.
+_REFUSE_STATUS = """
+WITH news AS (
+    SELECT DISTINCT ON (email) email, line, status FROM staged s
+     WHERE status <> ''
+       AND NOT EXISTS (SELECT FROM prospects p WHERE p.email = s.email AND p.status = s.status)
+       AND NOT EXISTS (SELECT FROM email_suppressions x WHERE x.email = s.email)
+     ORDER BY email, line
+)
+UPDATE staged s
+   SET code = 'status_not_importable',
+       detail = 'Line ' || news.line || ' says that the status is ' || news.status || ', which an import does not set.'
+             || ' Whom you must not write to: add the address to the suppression list instead. Else leave the cell empty.'
+  FROM news WHERE news.email = s.email AND s.code IS NULL
+"""
 
 _REJECT = """
 INSERT INTO prospect_import_rejected_rows (prospect_import_id, line, email, code, detail)
@@ -111,7 +128,7 @@ SELECT count(DISTINCT staged.email)
 
 
 class Staged(NamedTuple):
-    """How many rows the file has, and how many of them were rejected while reading."""
+    """How many rows the file has, and how many of them cannot be taken."""
 
     rows: int
     invalid: int
@@ -126,7 +143,7 @@ class Written(NamedTuple):
 
 
 def stage(rows: Iterable[Person | Rejected]) -> Staged:
-    """Stream the rows into the staging table; raises what iterating them raises."""
+    """Stream the rows into the staging table and mark those that cannot be taken; raises what iterating them raises."""
     count = invalid = 0
     with connection.cursor() as cursor:
         # A large file takes longer than any statement of a web request may.
@@ -137,6 +154,8 @@ def stage(rows: Iterable[Person | Rejected]) -> Staged:
                 copy.write_row(_staged(row))
                 invalid += isinstance(row, Rejected)
         cursor.execute("ANALYZE staged")
+        cursor.execute(_REFUSE_STATUS)
+        invalid += cursor.rowcount
     return Staged(count, invalid)
 
 
@@ -162,8 +181,8 @@ def write(now: datetime) -> Written:
 
 def _staged(row: Person | Rejected) -> tuple[object, ...]:
     if isinstance(row, Rejected):
-        return (row.line, row.email, None, None, None, None, None, None, row.code, row.detail)
-    line, email, tags, attributes, first_name, last_name, company, source = row
+        return (row.line, row.email, None, None, None, None, None, None, None, row.code, row.detail)
+    line, email, tags, attributes, first_name, last_name, company, source, status = row
     listed = _BETWEEN_TAGS.join(tags)
     custom = json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
-    return (line, email, first_name, last_name, company, source, listed, custom, None, None)
+    return (line, email, first_name, last_name, company, source, listed, custom, status, None, None)

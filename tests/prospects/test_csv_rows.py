@@ -86,6 +86,13 @@ def test_consent_is_never_read_from_a_file(header):
     assert row == Person(2, "a@example.com", [], {})
 
 
+@pytest.mark.parametrize(("cell", "status"), [("Unsubscribed", "unsubscribed"), (" bogus ", "bogus"), ("ACTIVE", ""), (" ", "")])
+def test_a_row_says_its_status_when_that_is_more_than_active(cell, status):
+    [row] = read(f"email,Status\na@example.com,{cell}\n")
+
+    assert (row.status, row.attributes) == (status, {})
+
+
 def test_missing_cells_at_the_end_are_empty():
     assert read("email,first_name,city\na@example.com\n") == [Person(2, "a@example.com", [], {})]
 

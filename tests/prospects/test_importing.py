@@ -151,6 +151,46 @@ def test_a_new_person_whose_address_is_suppressed_says_so_in_their_status(reason
     assert (record.created, record.suppressed) == (2, 1)
 
 
+@pytest.mark.parametrize("status", ["unsubscribed", "Bounced", "complained", "bogus"])
+def test_who_said_no_in_the_file_does_not_become_somebody_to_write_to(status):
+    ProspectFactory(email="known@example.com", first_name="Old")
+
+    record = import_text(f"email,first_name,status\nnew@example.com,A,{status}\nknown@example.com,B,{status}\nc@example.com,C,\n")
+
+    assert counts(record) == (3, 1, 0, 0, 2, 0, 0)
+    assert rejected(record) == [
+        (2, "new@example.com", "status_not_importable"),
+        (3, "known@example.com", "status_not_importable"),
+    ]
+    assert f"status is {status.lower()}" in record.rejected_rows.first().detail
+    assert set(Prospect.objects.values_list("email", "first_name")) == {("known@example.com", "Old"), ("c@example.com", "C")}
+
+
+def test_a_no_in_one_row_of_the_file_holds_for_every_row_of_the_address():
+    record = import_text("email,status\na@example.com,\nA@example.com,unsubscribed\na@example.com,active\n")
+
+    assert counts(record) == (3, 0, 0, 0, 3, 0, 0)
+    assert all("Line 3 says" in row.detail for row in record.rejected_rows.all())
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "bounced", "complained"])
+def test_a_status_that_the_person_has_already_is_no_news(status):
+    ProspectFactory(email="a@example.com", **{status: True})
+
+    record = import_text(f"email,first_name,status\na@example.com,New,{status}\n")
+
+    ada = Prospect.objects.get()
+    assert (ada.first_name, ada.status, record.updated, record.invalid) == ("New", status, 1, 0)
+
+
+def test_the_status_of_an_address_that_is_on_the_suppression_list_may_stand_in_a_file():
+    SuppressionFactory(email="a@example.com", reason=SuppressionReason.UNSUBSCRIBE)
+
+    record = import_text("email,status\na@example.com,unsubscribed\n")
+
+    assert (record.created, record.suppressed, Prospect.objects.get().status) == (1, 1, "unsubscribed")
+
+
 def test_a_suppressed_person_counts_once():
     SuppressionFactory(email="a@example.com")
 
