@@ -130,7 +130,7 @@ def _open_rows(path: Path) -> Iterator[Iterator[Row | Rejected]]:
         header = next(records, None)
         if header is None:
             raise csv_text.EmptyFile
-        columns = _columns(header.cells or [])
+        columns = _columns(header.cells)
         yield (_row(record, columns) for record in records)
 
 
@@ -152,9 +152,9 @@ def _places(header: list[str]) -> dict[str, list[int]]:
 
 
 def _row(record: csv_text.Record, columns: dict[str, int]) -> Row | Rejected:
-    if record.cells is None:
-        return Rejected(record.line, "", "field_too_long", f"A field is longer than {csv_text.LONGEST_FIELD} characters.")
     given = {name: _cell(record.cells, at) for name, at in columns.items()}
+    if record.problem:
+        return Rejected(record.line, given["email"][:300], *record.problem)
     try:
         # An export holds the hashes of people who were erased; their no must come back with it.
         email = given["email"] if keyed_hashes.is_hash(given["email"]) else addresses.normalise(given["email"])

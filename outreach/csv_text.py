@@ -58,11 +58,32 @@ class RecordTooLong(DomainError):
     status = 400
 
 
+class BrokenHeader(DomainError):
+    """The first row, which names the columns, cannot be read."""
+
+    code = "IMPORT_BROKEN_HEADER"
+    status = 400
+
+
+class Problem(NamedTuple):
+    """Why a row cannot be taken, though the rows after it can."""
+
+    code: str
+    detail: str
+
+
 class Record(NamedTuple):
-    """The cells of one row and the physical line where it starts; no cells when a field was too long."""
+    """The cells of one row and the physical line where it starts; those of a row with a problem are to be shown only."""
 
     line: int
-    cells: list[str] | None
+    cells: list[str]
+    problem: Problem | None = None
+
+
+_FIELD_TOO_LONG = Problem("field_too_long", f"A field is longer than {LONGEST_FIELD} characters.")
+_TEXT_AFTER_QUOTE = Problem(
+    "text_after_quote", "Text follows the closing quote of a field; a quote inside a quoted field is written twice."
+)
 
 
 def encoding_of(path: Path) -> str:
@@ -86,7 +107,7 @@ def open_records(path: Path, encoding: str, *, is_header: Callable[[list[str]], 
     """The file's records, the header first; blank lines are no records.
 
     The delimiter is the one under which `is_header` knows the first record. Iterating raises
-    UnclosedQuote and RecordTooLong, and EmptyFile when there is no header.
+    UnclosedQuote and RecordTooLong, EmptyFile when there is no header and BrokenHeader when it has a problem.
     """
     delimiter, skipped = _layout(path, encoding, is_header)
     with path.open(encoding=encoding, newline="") as file:
@@ -147,6 +168,15 @@ def _first_record(lines: list[str], delimiter: str) -> list[str]:
         return []
 
 
+def _text_after_quote(delimiter: str) -> re.Pattern[str]:
+    """Matches records that have more than spaces between a closing quote and the delimiter (RFC 4180, 2.5 to 2.7).
+
+    The csv module makes one field of both; its strict mode would end the file there, and refuse the spaces.
+    """
+    quoted, other = r'"(?:[^"]++|"")*+" *+', rf'[^"{delimiter}\r\n][^{delimiter}\r\n]*+'
+    return re.compile(rf"(?:(?:{quoted}|{other}|){delimiter})*+{quoted}[^{delimiter}\r\n]")
+
+
 class _Records:
     """Reads records one by one and notices what the csv module would swallow."""
 
@@ -154,7 +184,10 @@ class _Records:
         self._file = file
         self._skipped = skipped
         self._taken = 0  # characters of the record being read
+        self._raw: list[str] = []  # its lines
         self._ended = False
+        self._is_header = True
+        self._text_after_quote = _text_after_quote(delimiter)
         self._reader = csv.reader(self._lines(), delimiter=delimiter)
 
     def read(self) -> Iterator[Record]:
@@ -162,6 +195,7 @@ class _Records:
         while True:
             start = self._skipped + self._reader.line_num + 1
             self._taken = 0
+            self._raw.clear()
             try:
                 cells = next(self._reader)
             except StopIteration:
@@ -173,7 +207,17 @@ class _Records:
                 # Only a record that still waits for its closing quote asks for lines beyond the last.
                 raise UnclosedQuote(f"The quote that is opened in the row at line {start} is never closed.")
             if any(map(str.strip, cells)):
-                yield Record(start, cells)
+                yield self._judged(Record(start, cells))
+
+    def _judged(self, record: Record) -> Record:
+        problem = self._problem_of("".join(self._raw))
+        if problem and self._is_header:
+            raise BrokenHeader(f"The header at line {record.line} cannot be read. {problem.detail}")
+        self._is_header = False
+        return record._replace(problem=problem)
+
+    def _problem_of(self, raw: str) -> Problem | None:
+        return _TEXT_AFTER_QUOTE if '"' in raw and self._text_after_quote.match(raw) else None
 
     def _overlong(self, start: int) -> Record:
         """A field beyond the limit: on one line it spoils its own row only, over several it ate others."""
@@ -181,7 +225,8 @@ class _Records:
             raise UnclosedQuote(
                 f"A field of the row at line {start} is longer than {LONGEST_FIELD} characters: is a quote not closed?"
             )
-        return Record(start, None)
+        self._is_header = False
+        return Record(start, [], _FIELD_TOO_LONG)
 
     def _lines(self) -> Iterator[str]:
         for _ in range(self._skipped):
@@ -190,5 +235,6 @@ class _Records:
             self._taken += len(line)
             if self._taken >= _LONGEST_RECORD:
                 raise RecordTooLong(f"The row at line {self._skipped + self._reader.line_num + 1} is too long.")
+            self._raw.append(line)
             yield line
         self._ended = True

@@ -98,14 +98,14 @@ class Columns:
 def open_rows(path: Path) -> Iterator[Iterator[Person | Rejected]]:
     """Every row of the file in its order.
 
-    Opening raises NotCsv, EmptyFile and the errors of Columns; iterating UnclosedQuote and RecordTooLong.
+    Opening raises NotCsv, EmptyFile, BrokenHeader and the errors of Columns; iterating UnclosedQuote and RecordTooLong.
     """
     encoding = csv_text.encoding_of(path)
     with csv_text.open_records(path, encoding, is_header=_names_email) as records:
         header = next(records, None)
         if header is None:
             raise csv_text.EmptyFile
-        read = _reader(Columns(header.cells or []))
+        read = _reader(Columns(header.cells))
         yield map(read, records)
 
 
@@ -115,10 +115,9 @@ def _reader(columns: Columns) -> Callable[[csv_text.Record], Person | Rejected]:
 
     def read(record: csv_text.Record) -> Person | Rejected:
         cells = record.cells
-        if cells is None:
-            detail = f"A field is longer than {csv_text.LONGEST_FIELD} characters."
-            return Rejected(record.line, "", "field_too_long", detail)
         try:
+            if record.problem:
+                raise _RowError(*record.problem)
             return _person(record.line, cells, columns)
         except _RowError as error:
             shown = cleaning.text(cells[at_email][:300]) if at_email < len(cells) else ""

@@ -4,6 +4,8 @@ import io
 import zipfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outreach import csv_text
 from prospects import csv_rows
@@ -156,6 +158,47 @@ def test_a_quote_inside_a_field_is_just_a_quote():
     [row] = read('email,company\na@example.com,Joe "the plumber" Inc\n')
 
     assert row.company == 'Joe "the plumber" Inc'
+
+
+@pytest.mark.parametrize("cell", ['"Acme"x', '"Acme "the best" Inc"', '""x', '"Acme" x', '"two\nlines"x'])
+def test_text_after_a_closing_quote_spoils_its_row_only(cell):
+    broken, fine = read(f'email,company\na@example.com,{cell}\nb@example.com,"B"\n')
+
+    assert (broken.line, broken.email, broken.code) == (2, "a@example.com", "text_after_quote")
+    assert (fine.line, fine.email) == (3 + cell.count("\n"), "b@example.com")
+
+
+def test_an_address_with_text_after_its_quote_is_no_other_address():
+    [row] = read('email,first_name\n"jim@example.com"x,Jim\n')
+
+    assert (row.line, row.code) == (2, "text_after_quote")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_spaces_after_a_closing_quote_are_nothing(delimiter):
+    [row] = read(f'email{delimiter}company\n"a@example.com" {delimiter}"Acme"  \n')
+
+    assert (row.email, row.company) == ("a@example.com", "Acme")
+
+
+def test_a_header_with_text_after_a_closing_quote_is_refused():
+    with pytest.raises(csv_text.BrokenHeader, match="line 2"):
+        read('\n"email"x,company\na@example.com,A\n')
+
+
+@given(st.text('"ax,\t;\n\r', max_size=30), st.sampled_from(",;\t"))
+def test_text_after_a_quote_is_what_the_csv_module_calls_so_when_strict(raw, delimiter):
+    reader = csv.reader(lines := list(io.StringIO(raw, newline="")), delimiter=delimiter)
+    next(reader, None)
+    record = lines[: reader.line_num]
+
+    try:
+        list(csv.reader(record, delimiter=delimiter, strict=True))
+        refused = False
+    except csv.Error as error:
+        refused = "expected after" in str(error)
+
+    assert bool(csv_text._text_after_quote(delimiter).match("".join(record))) == refused
 
 
 def test_a_cell_that_looks_like_a_formula_is_disarmed():
