@@ -26,6 +26,9 @@ _DELIMITERS = ",;\t"
 _FOREIGN = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"\x89PNG", b"\xff\xd8\xff", b"%PDF")
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# How Python tells of a byte that is no UTF-8: https://peps.python.org/pep-0383/
+_STRAY = re.compile("[\udc80-\udcff]")
+_STRAYS_PER_CHARACTER = 10
 # Excel's own hint in the first line.
 _SEPARATOR_HINT = re.compile(r'"?sep=([,;\t])"?', re.IGNORECASE)
 
@@ -81,13 +84,14 @@ class Record(NamedTuple):
 
 
 _FIELD_TOO_LONG = Problem("field_too_long", f"A field is longer than {LONGEST_FIELD} characters.")
+_NOT_UTF8 = Problem("not_utf8", "The row holds bytes that are not UTF-8, as the rest of the file is; save all of it as UTF-8.")
 _TEXT_AFTER_QUOTE = Problem(
     "text_after_quote", "Text follows the closing quote of a field; a quote inside a quoted field is written twice."
 )
 
 
 def encoding_of(path: Path) -> str:
-    """The Python codec that reads the whole file: UTF-8, UTF-16 with a byte order mark, or Windows-1252.
+    """The Python codec for the file: UTF-8, also with some bytes that are none, UTF-16 with a mark, or Windows-1252.
 
     Decided by the whole file, because the first umlaut may stand in its last line. Raises NotCsv.
     """
@@ -96,7 +100,9 @@ def encoding_of(path: Path) -> str:
     if start.startswith(_FOREIGN):
         raise NotCsv
     marked = next((codec for mark, codec in _BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
-    for codec in [marked] if marked else ["utf-8", "cp1252"]:
+    if marked != "utf-16" and _is_utf8(path):
+        return "utf-8-sig"
+    for codec in [marked] if marked else ["cp1252"]:
         if _decodes(path, codec):
             return codec
     raise NotCsv
@@ -110,7 +116,7 @@ def open_records(path: Path, encoding: str, *, is_header: Callable[[list[str]], 
     UnclosedQuote and RecordTooLong, EmptyFile when there is no header and BrokenHeader when it has a problem.
     """
     delimiter, skipped = _layout(path, encoding, is_header)
-    with path.open(encoding=encoding, newline="") as file:
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
         yield _Records(file, delimiter, skipped).read()
 
 
@@ -135,22 +141,45 @@ def _harmless(cell: str) -> str:
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
+def _is_utf8(path: Path) -> bool:
+    """Whether what is not ASCII is UTF-8, but for stray bytes: their rows are refused, the others read as they were meant.
+
+    In a text of Windows-1252 hardly two bytes beside each other happen to be a character of UTF-8, so a few
+    characters, or a mark, prove that it is none. Raises NotCsv.
+    """
+    characters = strays = 0
+    for text in _decoded(path, "utf-8", errors="surrogateescape"):
+        if not text.isascii():
+            found = len(_STRAY.findall(text))
+            strays += found
+            characters += len(text) - len(text.encode("ascii", "ignore")) - found
+    return not strays or characters * _STRAYS_PER_CHARACTER >= strays
+
+
 def _decodes(path: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                if "\0" in decoder.decode(piece):
-                    raise NotCsv
-            decoder.decode(b"", final=True)
+        for _ in _decoded(path, encoding):
+            pass
     except UnicodeDecodeError:
         return False
     return True
 
 
+def _decoded(path: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
+    """The file's text in pieces. Raises NotCsv for a NUL, and UnicodeDecodeError."""
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            text = decoder.decode(piece)
+            if "\0" in text:
+                raise NotCsv
+            yield text
+    yield decoder.decode(b"", final=True)
+
+
 def _layout(path: Path, encoding: str, is_header: Callable[[list[str]], bool]) -> tuple[str, int]:
     """The delimiter, and the number of lines before the header."""
-    with path.open(encoding=encoding, newline="") as file:
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
         head = list(io.StringIO(file.read(_PIECE), newline=""))
     first = next((number for number, line in enumerate(head) if line.strip()), None)
     if first is None:
@@ -214,9 +243,13 @@ class _Records:
         if problem and self._is_header:
             raise BrokenHeader(f"The header at line {record.line} cannot be read. {problem.detail}")
         self._is_header = False
+        if problem is _NOT_UTF8:
+            return Record(record.line, [_STRAY.sub("\ufffd", cell) for cell in record.cells], problem)
         return record._replace(problem=problem)
 
     def _problem_of(self, raw: str) -> Problem | None:
+        if not raw.isascii() and _STRAY.search(raw):
+            return _NOT_UTF8
         return _TEXT_AFTER_QUOTE if '"' in raw and self._text_after_quote.match(raw) else None
 
     def _overlong(self, start: int) -> Record:

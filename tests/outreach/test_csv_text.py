@@ -44,6 +44,35 @@ def test_a_character_across_the_border_of_two_pieces_stays_whole():
     assert person.company == "ü"
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_stray_byte_among_utf8_spoils_its_row_only(mark):
+    one, stray, other = read(
+        mark + "email,first_name\na@x.com,Jürgen\nb@x.com,J\udcfcrgen\nc@x.com,Zoë\n".encode(errors="surrogateescape")
+    )
+
+    assert (one.first_name, other.first_name) == ("Jürgen", "Zoë")
+    assert (stray.line, stray.email, stray.code) == (3, "b@x.com", "not_utf8")
+
+
+def test_a_mark_says_that_stray_bytes_are_no_windows_1252():
+    [row] = read(b"\xef\xbb\xbfemail,first_name\na@example.com,J\xfcrgen\n")
+
+    assert row.code == "not_utf8"
+
+
+def test_windows_1252_stays_so_when_two_of_its_letters_look_like_utf8():
+    names = ["Jürgen", *["Müller & Söhne"] * 10, "“CAFÉ”"]
+
+    rows = read("\n".join(["email,company", *(f"p{n}@example.com,{name}" for n, name in enumerate(names))]).encode("cp1252"))
+
+    assert [row.company for row in rows] == names
+
+
+def test_a_header_with_a_stray_byte_is_refused():
+    with pytest.raises(csv_text.BrokenHeader, match=r"line 1 .*UTF-8"):
+        read(b"email,Stra\xdfe\na@example.com,J\xc3\xbcrgen\n")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_every_promised_delimiter_is_found(delimiter):
     [row] = read(f"first_name{delimiter}email\nAda{delimiter}a@example.com\n")
@@ -109,7 +138,7 @@ def _zipped():
         pytest.param(b"\xff\xfe" + "email\n\0".encode("utf-16-le"), id="utf-16 with nul"),
         pytest.param("email\na@example.com\n".encode("utf-32"), id="utf-32"),
         pytest.param(b"\xff\xfee", id="half a utf-16 character"),
-        pytest.param(b"\xef\xbb\xbfemail\na@example.com,\xff\n", id="utf-8 mark on something else"),
+        pytest.param(b"\xef\xbb\xbfemail\na@example.com," + b"\xff" * 20, id="utf-8 mark on something else"),
         pytest.param(b"email\n\x81\x8d\x9d\n", id="neither utf-8 nor windows-1252"),
     ],
 )

@@ -1,10 +1,11 @@
 from unittest import mock
 
 import pytest
+from django.utils import timezone
 
 from notifications.models import SuppressionReason
-from outreach import csv_text
-from prospects import staging
+from outreach import csv_text, uploading
+from prospects import importing, staging
 from prospects.models import Prospect, ProspectImport, ProspectStatus
 from tests.factories import ProspectFactory, SuppressionFactory
 from tests.prospects.files import counts, import_text
@@ -205,6 +206,15 @@ def test_an_import_never_lifts_a_suppression():
     import_text("email\na@example.com\n")
 
     listed.refresh_from_db()
+
+
+def test_a_row_that_is_no_utf8_is_rejected_and_shown_as_far_as_it_can_be():
+    people = "email,first_name\na@example.com,Jürgen\nj\udcfcrgen@example.com,B\n".encode(errors="surrogateescape")
+
+    record = importing.import_file(uploading.keep([people]), by="anna", now=timezone.now())
+
+    assert Prospect.objects.get().first_name == "Jürgen"
+    assert rejected(record) == [(3, "j\ufffdrgen@example.com", "not_utf8")]
 
 
 def test_a_header_alone_imports_nobody():
