@@ -59,6 +59,9 @@ addresses_lost = Signal()
 # Soft bounces had cost these people too much. Arguments: revisions, a list of `Revision`; now.
 addresses_revised = Signal()
 
+# People have put these addresses on the suppression list. Arguments: emails, normalised; now.
+addresses_listed = Signal()
+
 # What happened to mails that somebody knows. Arguments: events, as above; now.
 email_events = Signal()
 

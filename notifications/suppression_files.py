@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from notifications import suppressing
+from notifications import listing
 from notifications.models import Suppression, SuppressionReason
 from outreach import addresses, csv_text, keyed_hashes
 from outreach.errors import DomainError
@@ -117,7 +117,7 @@ def _write(rows: list[Row], account: Account, *, by: str, now: datetime) -> None
     # Every reason of an address, the weakest first: a no to outreach is remembered below a stronger one.
     for reason in SuppressionReason:
         noted = {row.email: row.note for row in rows if row.reason == reason}
-        added, changed = suppressing.suppress_noted(noted, reason=reason, source=f"import by {by}", now=now)
+        added, changed = listing.put(noted, reason=reason, source=f"import by {by}", now=now)
         account.added += added
         account.changed += changed
         account.unchanged += len(noted) - added - changed

@@ -4,13 +4,13 @@ from django.http import StreamingHttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import generics, serializers, status
+from rest_framework import generics, status
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from notifications import suppressing, suppression_files
+from notifications import listing, suppressing, suppression_files
 from notifications.filters import SuppressionFilter
 from notifications.models import Suppression
 from notifications.serializers import LiftSerializer, SuppressionFileSerializer, SuppressionSerializer
@@ -25,11 +25,16 @@ class SuppressionList(generics.ListCreateAPIView[Suppression]):
     serializer_class = SuppressionSerializer
     filterset_class = SuppressionFilter
 
-    def perform_create(self, serializer: serializers.BaseSerializer[Suppression]) -> None:
-        asked = serializer.validated_data
-        words = {"reason": asked["reason"], "note": asked.get("note", "")}
-        suppressing.suppress([asked["email"]], source=actor(self.request), now=timezone.now(), **words)
-        serializer.instance = Suppression.objects.get(email=asked["email"])
+    @extend_schema(responses={201: SuppressionSerializer, 200: SuppressionSerializer})
+    def post(self, request: Request) -> Response:
+        """201 when that was news, 200 when the list knew it already."""
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        words = asked.validated_data
+        email, note = words["email"], words.get("note", "")
+        written = listing.put({email: note}, reason=words["reason"], source=actor(request), now=timezone.now())
+        answer = self.get_serializer(Suppression.objects.get(email=email)).data
+        return Response(answer, status=status.HTTP_201_CREATED if any(written) else status.HTTP_200_OK)
 
 
 class SuppressionDetail(generics.GenericAPIView[Suppression]):

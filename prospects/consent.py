@@ -47,6 +47,23 @@ UPDATE prospects p SET bounced_at = l.since, updated_at = %(now)s
   FROM locked l WHERE p.id = l.id AND p.bounced_at = l.was
 """
 
+# The list decides, as it does for a new person (`editing`, `staging`); what is known about the person already stays.
+_SHOW = """
+WITH listed AS (
+    SELECT p.id, x.unsubscribed_at, CASE WHEN x.reason = 'bounce' THEN x.suppressed_at END AS bounced_at,
+           CASE WHEN x.reason = 'complaint' THEN x.suppressed_at END AS complained_at
+      FROM prospects p JOIN email_suppressions x USING (email)
+     WHERE p.email = ANY(%(emails)s::text[]) ORDER BY p.id FOR NO KEY UPDATE OF p
+)
+UPDATE prospects p
+   SET unsubscribed_at = coalesce(p.unsubscribed_at, l.unsubscribed_at), bounced_at = coalesce(p.bounced_at, l.bounced_at),
+       complained_at = coalesce(p.complained_at, l.complained_at), updated_at = %(now)s
+  FROM listed l
+ WHERE p.id = l.id
+   AND (p.unsubscribed_at IS NULL AND l.unsubscribed_at IS NOT NULL OR p.bounced_at IS NULL AND l.bounced_at IS NOT NULL
+        OR p.complained_at IS NULL AND l.complained_at IS NOT NULL)
+"""
+
 
 def record_losses(losses: Iterable[Loss], *, now: datetime) -> int:
     """Mark people as bounced, complained or unsubscribed since the event, and audit those who said no.
@@ -78,6 +95,13 @@ def revise(revisions: Iterable[Revision], *, now: datetime) -> int:
     rows = [asdict(revision) for revision in revisions]
     with connection.cursor() as cursor:
         cursor.execute(_REVISE, {name: [row[name] for row in rows] for name in ("email", "was", "since")} | {"now": now})
+        return int(cursor.rowcount)
+
+
+def show_listed(emails: list[str], *, now: datetime) -> int:
+    """Mark people as the suppression list has their addresses; `manual` is no status. Returns how many changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SHOW, {"emails": emails, "now": now})
         return int(cursor.rowcount)
 
 

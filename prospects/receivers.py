@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
 
-from notifications.signals import Loss, Revision, addresses_lost, addresses_revised
+from notifications.signals import Loss, Revision, addresses_listed, addresses_lost, addresses_revised
 from prospects import consent, unsubscribing
 from prospects.models import Prospect
 
@@ -24,3 +24,8 @@ def record_losses(losses: list[Loss], now: datetime, **_: Any) -> int:
 @receiver(addresses_revised)
 def revise(revisions: list[Revision], now: datetime, **_: Any) -> int:
     return consent.revise(revisions, now=now)
+
+
+@receiver(addresses_listed)
+def show(emails: list[str], now: datetime, **_: Any) -> int:
+    return consent.show_listed(emails, now=now)

@@ -3,7 +3,7 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from notifications.models import Suppression, SuppressionLift
-from tests.factories import SuppressionFactory
+from tests.factories import ProspectFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +30,25 @@ def test_adding_a_weaker_reason_keeps_the_stronger(api):
     response = api.post("/api/suppressions", {"email": "ada@example.com", "reason": "unsubscribe"})
 
     assert response.json()["reason"] == "complaint"
+
+
+def test_only_news_are_created(api):
+    body = {"email": "ada@example.com", "reason": "unsubscribe"}
+
+    first, again, stronger = api.post("/api/suppressions", body), api.post("/api/suppressions", body), {"reason": "complaint"}
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    assert api.post("/api/suppressions", body | stronger).status_code == 201
+
+
+def test_whom_the_api_puts_on_the_list_is_no_active_prospect(api):
+    ada = ProspectFactory(email="ada@example.com")
+
+    api.post("/api/suppressions", {"email": "Ada@example.com", "reason": "complaint"})
+
+    ada.refresh_from_db()
+    assert ada.status == "complained"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from notifications import suppression_files
 from notifications.models import Suppression
 from outreach import keyed_hashes
-from tests.factories import SuppressionFactory
+from tests.factories import ProspectFactory, SuppressionFactory
 from tests.staff import member, superuser
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +37,15 @@ def send(api, content):
 
 def reasons():
     return dict(Suppression.objects.values_list("email", "reason"))
+
+
+def test_whom_a_file_puts_on_the_list_is_no_active_prospect(api):
+    ada, bob = ProspectFactory(email="ada@example.com"), ProspectFactory(email="bob@example.com")
+
+    send(api, "email,reason\nada@example.com,unsubscribe\nbob@example.com,bounce\n")
+
+    ada.refresh_from_db(), bob.refresh_from_db()
+    assert (ada.status, bob.status) == ("unsubscribed", "bounced")
 
 
 def test_every_row_of_a_file_is_accounted_for(api):

@@ -2,9 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from notifications import listing
 from notifications.meaning import Effect
+from notifications.models import SuppressionReason
 from notifications.signals import Loss, addresses_lost
-from prospects import consent
+from prospects import consent, editing
 from prospects.models import Prospect, Unsubscribe
 from tests.factories import ProspectFactory
 
@@ -105,3 +107,32 @@ def test_prospects_listen_to_lost_addresses(now):
     person.refresh_from_db()
 
     assert person.status == "bounced"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [("unsubscribe", "unsubscribed"), ("bounce", "bounced"), ("complaint", "complained"), ("manual", "active")],
+)
+def test_what_staff_put_on_the_list_shows_in_the_status_as_it_does_for_a_new_person(reason, status, now):
+    ProspectFactory(email="ada@example.com")
+    other = ProspectFactory()
+
+    listing.put({"ada@example.com": ""}, reason=SuppressionReason(reason), source="anna", now=now)
+
+    assert Prospect.objects.get(email="ada@example.com").status == status
+    assert Prospect.objects.get(pk=other.pk).status == "active"
+    ada = Prospect.objects.get(email="ada@example.com")
+    facts = (ada.unsubscribed_at, ada.bounced_at, ada.complained_at)
+    ada.delete()
+    anew = editing.create_prospect({"email": "ada@example.com"}, by="anna", now=now)
+    assert (anew.unsubscribed_at, anew.bounced_at, anew.complained_at) == facts
+
+
+def test_what_is_known_of_a_person_stays_when_the_list_says_it_again(now):
+    ada = ProspectFactory(email="ada@example.com", unsubscribed_at=AT)
+
+    listing.put({"ada@example.com": ""}, reason=SuppressionReason.UNSUBSCRIBE, source="anna", now=now)
+
+    before = (ada.unsubscribed_at, ada.updated_at)
+    ada.refresh_from_db()
+    assert (ada.unsubscribed_at, ada.updated_at) == before
