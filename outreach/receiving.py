@@ -36,10 +36,13 @@ def receive(request: Request) -> tuple[Path, str]:
         return uploading.keep(uploading.pieces_of(_body(http), length=length)), ""
     if http.content_type != FORM:
         raise UnsupportedMediaType(http.content_type or "nothing")
-    upload = request.FILES.get("file")
+    uploads = request.FILES.getlist("file")
     _refuse_broken_off(http)
-    if upload is None:
+    if not uploads:
         raise uploading.NoFile
+    if len(uploads) > 1:
+        raise uploading.SeveralFiles
+    (upload,) = uploads
     return uploading.keep(upload.chunks()), upload.name or ""
 
 

@@ -31,6 +31,14 @@ class NoFile(DomainError):
     attr = "file"
 
 
+class SeveralFiles(DomainError):
+    """The form has more than one file: send each in a request of its own; nothing was imported."""
+
+    code = "IMPORT_SEVERAL_FILES"
+    status = 400
+    attr = "file"
+
+
 class NoRoom(DomainError):
     """The file cannot be kept: is IMPORT_DIRECTORY writable, and its disk not full?"""
 

@@ -1,6 +1,7 @@
 import io
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from prospects.models import Prospect, ProspectImport
 from tests.prospects.sending import PEOPLE, URL, error, send, send_form
@@ -102,6 +103,13 @@ def test_a_file_that_cannot_be_kept_is_said_so(api, settings, tmp_path):
 
 def test_a_form_without_the_file_is_refused(api):
     assert error(send_form(api, field="other")) == (400, "IMPORT_NO_FILE")
+
+
+def test_a_form_with_two_files_is_refused_rather_than_one_of_them_dropped(api):
+    files = [SimpleUploadedFile(f"{name}.csv", f"email\n{name}@example.com\n".encode()) for name in ("a", "b")]
+
+    assert error(api.post(URL, {"file": files}, format="multipart")) == (400, "IMPORT_SEVERAL_FILES")
+    assert not Prospect.objects.exists()
 
 
 def test_a_form_of_hundreds_of_fields_is_a_bad_request(api, settings):
