@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import connections
+from outreach import connections, printed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -56,7 +56,7 @@ class Command(BaseCommand):
         try:
             with _listener(options) as listener:
                 # Whoever gave us the socket says that everything is ready.
-                say = _say if options["fd"] is None else _say_about_trouble
+                say = printed.tell if options["fd"] is None else _say_about_trouble
                 asyncio.run(server.serve_until_signalled(options_from(options, listener), listener, say=say))
         except OSError as error:
             where, why = f"{options['host']}:{options['port']}", os.strerror(error.errno or 0)
@@ -139,13 +139,13 @@ def _targets(given: dict[str, Any], listener: socket.socket) -> Any:
     from notifications.simulator.sns import Sns
 
     if (url := given["eventbridge"] or ("" if given["sns"] else _own_route())) and (secret := _secret(given)):
-        _say(f"events go to {url}")
+        printed.tell(f"events go to {url}")
         yield EventBridge(url, secret, given["region"])
     if url := given["sns"]:
         topic = given["sns_topic_arn"] or next(iter(settings.SES_SNS_TOPIC_ARNS), _TOPIC)
         host, port = listener.getsockname()[:2]
         base = (given["sns_certificate_base"] or f"http://{host}:{port}").rstrip("/")
-        _say(f"events of {topic} go to {url}")
+        printed.tell(f"events of {topic} go to {url}")
         yield Sns(url, topic, base, signature_version=given["sns_signature_version"])
 
 
@@ -190,11 +190,6 @@ def _within(text: str, most: float, wanted: str) -> float:
     raise ArgumentTypeError(f"{text!r} is not {wanted}")
 
 
-def _say(line: str) -> None:
-    with suppress(OSError, ValueError):
-        print(line, flush=True)
-
-
 def _say_about_trouble(line: str) -> None:
     if not line.startswith("ready:"):
-        _say(f"simulator: {line}")
+        printed.tell(f"simulator: {line}")
