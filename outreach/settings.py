@@ -183,6 +183,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "outreach.probing.answer_probes",
+    # Before whoever reads a body.
+    "outreach.unmeasured.measure_bodies",
     "outreach.webhooks.answer_webhooks",
     # Early, so that every line of a request carries its id, also those about a refused host.
     "django_structlog.middlewares.RequestMiddleware",
