@@ -200,6 +200,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "outreach.middleware.protect_admin",
+    "outreach.answers.answer_outages",
 ]
 
 TEMPLATES = [
