@@ -52,6 +52,8 @@ SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
 SES_SNS_LEAST_SIGNATURE_VERSION = env.whole("SES_SNS_LEAST_SIGNATURE_VERSION", 1, least=1, most=2)
 SES_ACCOUNT_ID = env.text("SES_ACCOUNT_ID")
+for _service in ("", "_SESV2", "_SNS", "_EVENTBRIDGE", "_IAM", "_SQS", "_STS"):
+    env.endpoint(f"AWS_ENDPOINT_URL{_service}")
 # boto3's own words, for the one file of SNS that boto3 does not fetch: its signing certificate.
 SNS_ENDPOINT_URL = env.first("AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL")
 # boto3's own variables; a simulator stands on this machine, SES never does.

@@ -53,8 +53,12 @@ def _here() -> str:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise SmokeTestFailed(f"--base-url is {url!r}: give an origin such as https://mail.example.com")
     return url
 
