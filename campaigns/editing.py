@@ -7,6 +7,11 @@ from django.db import transaction
 from campaigns import lifecycle
 from campaigns.models import EDITABLE, Campaign, CampaignStatus
 
+_REMEDIES = {
+    CampaignStatus.SENDING: "pause it first",
+    CampaignStatus.SENT: "people have got its words, make a new one",
+}
+
 
 def create_campaign(fields: dict[str, Any], *, by: str) -> Campaign:
     """A new draft."""
@@ -43,7 +48,8 @@ def delete_campaign(campaign: Campaign) -> None:
 
 def _write(campaign: Campaign, words: dict[str, Any]) -> None:
     if campaign.status not in EDITABLE:
-        raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: pause it first.")
+        remedy = _REMEDIES[CampaignStatus(campaign.status)]
+        raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: {remedy}.")
     for name, value in words.items():
         setattr(campaign, name, value)
     campaign.save(update_fields=[*words, "updated_at"])

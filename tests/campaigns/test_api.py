@@ -97,14 +97,15 @@ def test_a_draft_can_be_changed(api):
     assert response.json()["campaign"]["audience"] == {"include_tags": ["vip"]}
 
 
-@pytest.mark.parametrize("state", ["sending", "done"])
-def test_the_words_are_frozen_once_mail_leaves(api, state):
+@pytest.mark.parametrize(("state", "remedy"), [("sending", "pause it first"), ("done", "make a new one")])
+def test_the_words_are_frozen_once_mail_leaves(api, state, remedy):
     campaign = CampaignFactory(**{state: True})
 
     response = api.patch(f"/api/campaigns/{campaign.pk}", {"subject": "New"})
 
     assert response.status_code == 409
     assert codes(response) == [("CAMPAIGN_STATUS", None)]
+    assert remedy in response.json()["errors"][0]["detail"]
     assert Campaign.objects.get().subject == campaign.subject
 
 
