@@ -57,6 +57,10 @@ class Environment:
         """The first of several spellings that is set."""
         return next((value for name in names if (value := self.text(name))), "")
 
+    def spelling(self, *names: str) -> str:
+        """The name whose value `first` gives, for whoever has to change it; the first when none is set."""
+        return next((name for name in names if self.text(name)), names[0])
+
     def items(self, name: str) -> list[str]:
         """A comma-separated list without empty items."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()]

@@ -132,9 +132,11 @@ if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
     # EventBridge connections refuse colons in an API key value, so such a secret could never arrive.
     env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
 if SES_FROM and not is_address(SES_FROM):
-    env.refuse("SES_FROM", f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com")
+    env.refuse(
+        env.spelling("SES_FROM", "SES_FROM_EMAIL"), f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com"
+    )
 if not re.fullmatch(r"([a-z]{2,5}(-[a-z]+)+-\d{1,2})?", SES_REGION):
-    env.refuse("SES_REGION", f"is {SES_REGION!r}", "set it to an AWS region, e.g. us-east-1")
+    env.refuse(env.spelling("SES_REGION", "AWS_REGION"), f"is {SES_REGION!r}", "set it to an AWS region, e.g. us-east-1")
 if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", SES_CONFIGURATION_SET):
     env.refuse("SES_CONFIGURATION_SET", f"is {SES_CONFIGURATION_SET!r}", "set it to a name of letters, digits, - and _")
 if any(mark in host for host in ALLOWED_HOSTS for mark in "/ @"):
