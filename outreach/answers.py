@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
@@ -11,8 +11,9 @@ from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.views import defaults
 from drf_standardized_errors.handler import ExceptionHandler as StandardExceptionHandler
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ErrorDetail, ParseError
 from rest_framework.response import Response
+from rest_framework_simplejwt.exceptions import AuthenticationFailed, DetailDictMixin
 
 from outreach import outages, tracing
 from outreach.errors import DomainError
@@ -35,6 +36,8 @@ class ExceptionHandler(StandardExceptionHandler):
     def convert_known_exceptions(self, exc: Exception) -> Exception:
         if isinstance(exc, DomainError):
             return DomainAPIException(exc)
+        if isinstance(exc, DetailDictMixin):
+            return _single(exc)
         if outages.is_outage(exc):
             return DomainAPIException(outages.DatabaseUnavailable())
         if isinstance(exc, MultiPartParserError | SuspiciousOperation | UnreadablePostError):
@@ -58,6 +61,14 @@ def answer_outages(get_response: Callable[[HttpRequest], HttpResponse]) -> Calla
 
     middleware.process_exception = _explain  # type: ignore[attr-defined]  # Django looks for it
     return middleware
+
+
+def _single(error: DetailDictMixin) -> APIException:
+    """simplejwt keeps its code beside its detail, which would make a second error of it, about a field `code`."""
+    told = cast("AuthenticationFailed", error)
+    words = cast("dict[str, Any]", told.detail)
+    told.detail = ErrorDetail(str(words["detail"]), str(words["code"]))
+    return told
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
