@@ -186,6 +186,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "outreach.middleware.spare_bodies",
     "outreach.probing.answer_probes",
     # Before whoever reads a body.
     "outreach.unmeasured.measure_bodies",
