@@ -13,6 +13,10 @@ log = structlog.get_logger("campaigns")
 
 # Claims and noes hold the rows of a campaign for milliseconds.
 _PATIENCE = 5.0
+_REMEDIES = {
+    CampaignStatus.SENDING: "pause it first",
+    CampaignStatus.SENT: "people have got its words, make a new one",
+}
 
 
 def create_campaign(fields: dict[str, Any], *, by: str) -> Campaign:
@@ -62,7 +66,8 @@ def delete_campaign(campaign: Campaign) -> None:
 
 def _write(campaign: Campaign, words: dict[str, Any], *, by: str) -> None:
     if campaign.status not in EDITABLE:
-        raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: pause it first.")
+        remedy = _REMEDIES[CampaignStatus(campaign.status)]
+        raise lifecycle.WrongStatus(f"A campaign that is {campaign.status} cannot be changed: {remedy}.")
     audience = campaign.audience
     for name, value in words.items():
         setattr(campaign, name, value)

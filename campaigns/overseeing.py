@@ -22,7 +22,10 @@ _ADVICE = (
         "Mend what the error names, then resume: those who are left get their mail.",
     ),
     ("did not answer", "Wait until SES and the network are well, then resume. The unknown mails are yours to decide about."),
-    ("have bounced", "Suppress or delete old and made-up addresses, or narrow the audience, then resume: it counts anew from there."),
+    (
+        "have bounced",
+        "Suppress or delete old and made-up addresses, or narrow the audience, then resume: it counts anew from there.",
+    ),
     ("reported the mail", "Suppress or delete whoever did not ask for it, or narrow the audience, then resume."),
     ("quota", "SES counts a rolling 24 hours. Resume when there is room again, or ask AWS for a higher quota."),
     ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),

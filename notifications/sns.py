@@ -138,8 +138,9 @@ def verify(message: Message, *, topic_arns: Collection[str], least_version: int,
     version = message.text("SignatureVersion")
     if not message.text("Signature"):
         raise RawDelivery
-    if version not in _HASHES or int(version) < least_version:
-        raise WrongSignature(f"Signature version {least_version} or higher is wanted.")
+    accepted = [known for known in _HASHES if int(known) >= least_version]
+    if version not in accepted:
+        raise WrongSignature(f"The signature's version must be {' or '.join(accepted)}.")
     _check_certificate_url(message.text("SigningCertURL"), topic_arn=message.topic_arn)
     signed_at, to_sign = _signed_at(message, now), string_to_sign(message)
     certificate = certificates.kept.get(message.text("SigningCertURL"))

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from notifications import eventbridge, measuring, recording, sending_status, sns, subscriptions, waking
 from notifications.models import EmailEvent
 from notifications.ses_events import NotAnEvent, SesEvent
+from outreach import outages
 from outreach.errors import DomainError
 
 log = structlog.get_logger("notifications")
@@ -40,13 +41,6 @@ class EventTooLarge(DomainError):
     status = 413
 
 
-class DatabaseUnavailable(DomainError):
-    """The database is out of reach: send the event again later."""
-
-    code = "DATABASE_UNAVAILABLE"
-    status = 503
-
-
 @csrf_exempt
 def ses_events(request: HttpRequest) -> JsonResponse:
     """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good."""
@@ -67,7 +61,7 @@ def _answer(request: HttpRequest, route: Route, take: Callable[[HttpRequest, dat
     except DomainError as error:
         return _refuse(error, route)
     except (OperationalError, InterfaceError, InternalError):  # the last: read-only, in the middle of a failover
-        return _refuse(DatabaseUnavailable(), route)
+        return _refuse(outages.DatabaseUnavailable(), route)
 
 
 def _take_from_eventbridge(request: HttpRequest, now: datetime) -> str:

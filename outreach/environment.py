@@ -4,6 +4,8 @@ Every problem is collected, so that a person mends them in one go; `stop_if_wron
 process, whichever it is: manage.py, gunicorn, a Celery worker or beat.
 """
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -14,6 +16,19 @@ from urllib.parse import urlsplit
 import environ
 
 N = TypeVar("N", int, float)
+
+# What botocore takes for a host; an underscore it refuses.
+_HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*\.?|[0-9a-f:.]*:[0-9a-f:.]*", re.IGNORECASE)
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    good = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "")
+    return bool(good) and not re.search(r"\s", url) and not (parts.query or parts.fragment)
 
 
 def _has_usable_port(url: str) -> bool:
@@ -41,6 +56,10 @@ class Environment:
     def first(self, *names: str) -> str:
         """The first of several spellings that is set."""
         return next((value for name in names if (value := self.text(name))), "")
+
+    def spelling(self, *names: str) -> str:
+        """The name whose value `first` gives, for whoever has to change it; the first when none is set."""
+        return next((name for name in names if self.text(name)), names[0])
 
     def items(self, name: str) -> list[str]:
         """A comma-separated list without empty items."""
@@ -116,6 +135,13 @@ class Environment:
         elif not _has_usable_port(value):
             self.refuse(name, "is not understood", "its port must be a number up to 65535")
         return value
+
+    def endpoint(self, name: str) -> None:
+        """Check an address that boto3 reads by itself, white space and all, and refuses with a traceback later."""
+        value = os.environ.get(name, "")
+        if value and not _is_endpoint(value):
+            # It may hold a password, too.
+            self.refuse(name, "is not understood", "set it to an address such as http://127.0.0.1:4579, or remove it")
 
     def refuse(self, name: str, problem: str, remedy: str) -> None:
         """Note one problem: `NAME problem: remedy`."""

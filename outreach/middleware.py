@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 _ADMIN_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -20,6 +21,18 @@ def refuse_nul(get_response: Handler) -> Handler:
             error = {"code": "invalid", "detail": "The address holds a NUL character.", "attr": None}
             return JsonResponse({"type": "client_error", "errors": [error]}, status=400)
         return get_response(request)
+
+    return middleware
+
+
+def spare_bodies(get_response: Handler) -> Handler:
+    """Answer HEAD as GET, without the body (RFC 9110, 9.3.2): Django leaves that to the web server, which warns of it."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.method == "HEAD":
+            _empty(response)
+        return response
 
     return middleware
 
@@ -63,3 +76,11 @@ def strip_trailing_slash(get_response: Handler) -> Handler:
         return get_response(request)
 
     return middleware
+
+
+def _empty(response: HttpResponseBase) -> None:
+    if isinstance(response, StreamingHttpResponse):
+        response.streaming_content = ()
+    elif isinstance(response, HttpResponse):
+        response.headers.setdefault("Content-Length", str(len(response.content)))
+        response.content = b""

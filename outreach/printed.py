@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -57,6 +58,17 @@ def take_over(*, errors: bool) -> None:
         threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
         sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
         logging.captureWarnings(True)
+
+
+def tell(line: str) -> None:
+    """Tell whoever started a command one line, in one write, and never fail over it.
+
+    `print` makes two where output is not buffered, and the log line of another process may come between them. A
+    terminal that was closed must not keep anything from being stopped.
+    """
+    with suppress(OSError, ValueError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 def say(message: str, _stream: Any = None) -> None:

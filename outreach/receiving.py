@@ -10,6 +10,7 @@ from rest_framework.exceptions import ParseError, UnsupportedMediaType
 from rest_framework.request import Request
 
 from outreach import uploading
+from outreach.parsing import BodyTooLarge
 
 FORM = "multipart/form-data"
 _RAW = frozenset({"text/csv", "application/csv", "text/plain", "application/octet-stream"})
@@ -21,6 +22,8 @@ class FormParser(parsers.MultiPartParser):
     def parse(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().parse(*args, **kwargs)
+        except BodyTooLarge:
+            raise
         except SuspiciousOperation as error:
             raise ParseError("The form has too many fields.") from error
 
@@ -33,7 +36,7 @@ def receive(request: Request) -> tuple[Path, str]:
     http, length = request._request, _content_length(request)
     uploading.refuse_too_large(length or 0)
     if http.content_type in _RAW:
-        return uploading.keep(uploading.pieces_of(_body(http), length=length)), ""
+        return uploading.keep(uploading.pieces_of(http, length=length)), ""
     if http.content_type != FORM:
         raise UnsupportedMediaType(http.content_type or "nothing")
     uploads = request.FILES.getlist("file")
@@ -49,13 +52,6 @@ def receive(request: Request) -> tuple[Path, str]:
 def _content_length(request: Request) -> int | None:
     given = request.META.get("CONTENT_LENGTH") or ""
     return int(given) if given.isascii() and given.isdecimal() else None
-
-
-def _body(http: HttpRequest) -> Any:
-    """The body as a stream. Django reads CONTENT_LENGTH bytes, so none of a chunked one: that is the server's."""
-    if "CONTENT_LENGTH" not in http.META and http.META.get("wsgi.input_terminated"):
-        return http.META["wsgi.input"]
-    return http
 
 
 def _refuse_broken_off(http: HttpRequest) -> None:

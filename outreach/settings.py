@@ -52,6 +52,8 @@ SES_WEBHOOK_SECRETS = env.items("SES_WEBHOOK_SECRET")
 SES_SNS_TOPIC_ARNS = env.items("SES_SNS_TOPIC_ARNS")
 SES_SNS_LEAST_SIGNATURE_VERSION = env.whole("SES_SNS_LEAST_SIGNATURE_VERSION", 1, least=1, most=2)
 SES_ACCOUNT_ID = env.text("SES_ACCOUNT_ID")
+for _service in ("", "_SESV2", "_SNS", "_EVENTBRIDGE", "_IAM", "_SQS", "_STS"):
+    env.endpoint(f"AWS_ENDPOINT_URL{_service}")
 # boto3's own words, for the one file of SNS that boto3 does not fetch: its signing certificate.
 SNS_ENDPOINT_URL = env.first("AWS_ENDPOINT_URL_SNS", "AWS_ENDPOINT_URL")
 # boto3's own variables; a simulator stands on this machine, SES never does.
@@ -130,9 +132,11 @@ if any(":" in secret for secret in SES_WEBHOOK_SECRETS):
     # EventBridge connections refuse colons in an API key value, so such a secret could never arrive.
     env.refuse("SES_WEBHOOK_SECRET", "holds a colon", "EventBridge cannot send one: choose letters, digits, - and _")
 if SES_FROM and not is_address(SES_FROM):
-    env.refuse("SES_FROM", f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com")
+    env.refuse(
+        env.spelling("SES_FROM", "SES_FROM_EMAIL"), f"is {SES_FROM!r}", "set it to one plain address, e.g. hello@example.com"
+    )
 if not re.fullmatch(r"([a-z]{2,5}(-[a-z]+)+-\d{1,2})?", SES_REGION):
-    env.refuse("SES_REGION", f"is {SES_REGION!r}", "set it to an AWS region, e.g. us-east-1")
+    env.refuse(env.spelling("SES_REGION", "AWS_REGION"), f"is {SES_REGION!r}", "set it to an AWS region, e.g. us-east-1")
 if not re.fullmatch(r"[A-Za-z0-9_-]{0,64}", SES_CONFIGURATION_SET):
     env.refuse("SES_CONFIGURATION_SET", f"is {SES_CONFIGURATION_SET!r}", "set it to a name of letters, digits, - and _")
 if any(mark in host for host in ALLOWED_HOSTS for mark in "/ @"):
@@ -182,7 +186,10 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "outreach.middleware.spare_bodies",
     "outreach.probing.answer_probes",
+    # Before whoever reads a body.
+    "outreach.unmeasured.measure_bodies",
     "outreach.webhooks.answer_webhooks",
     # Early, so that every line of a request carries its id, also those about a refused host.
     "django_structlog.middlewares.RequestMiddleware",
@@ -198,6 +205,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "outreach.middleware.protect_admin",
+    "outreach.answers.answer_outages",
 ]
 
 TEMPLATES = [

@@ -10,6 +10,7 @@ import structlog
 from celery.signals import worker_init
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from django_structlog import signals
 from django_structlog.celery.receivers import CeleryReceiver
 from django_structlog.celery.signals import modify_context_before_task_publish
@@ -45,7 +46,15 @@ def add_outcome(request: HttpRequest, response: HttpResponse, log_kwargs: dict[s
     log_kwargs["duration_ms"] = round((time.monotonic() - request.META["outreach.began"]) * 1000)
     if user := _user(request):
         log_kwargs["user"] = user
+    if error := request.META.get("outreach.error"):
+        log_kwargs["error"] = error
     response.headers["X-Request-ID"] = structlog.contextvars.get_contextvars().get("request_id", "")
+
+
+def note_error(request: HttpRequest, response: HttpResponse, error: BaseException) -> None:
+    """What went wrong goes onto the request's own line, which then is the only one; in an outage there are many, all alike."""
+    request.META["outreach.error"] = f"{type(error).__name__}: {error}"[:300]
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django's mark for its own line
 
 
 @receiver(modify_context_before_task_publish)
@@ -57,7 +66,9 @@ def send_ids_only(context: dict[str, Any], **_: Any) -> None:
 
 def _user(request: HttpRequest) -> str:
     """The user's id or the service's name, if anybody asked for it: a log line is no reason to ask the database."""
-    user = getattr(request, "_cached_user", None) or request.__dict__.get("user")
+    user = request.__dict__.get("user")
+    if isinstance(user, SimpleLazyObject):
+        user = getattr(request, "_cached_user", None)
     if user is None or not getattr(user, "is_authenticated", False):
         return ""
     return str(getattr(user, "pk", None) or user)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from django.conf import settings
 
@@ -14,6 +14,12 @@ from outreach.errors import DomainError
 from outreach.parsing import BodyTooLarge
 
 _PIECE = 1 << 18
+
+
+class Readable(Protocol):
+    """Where pieces come from: a request, or a file."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class IncompleteUpload(DomainError):
@@ -57,7 +63,7 @@ def keep(pieces: Iterable[bytes]) -> Path:
         raise NoRoom from error
 
 
-def pieces_of(stream: IO[bytes], *, length: int | None) -> Iterator[bytes]:
+def pieces_of(stream: Readable, *, length: int | None) -> Iterator[bytes]:
     """A request's body. Raises IncompleteUpload when fewer than `length` bytes come: the caller hung up."""
     read = 0
     while piece := _read(stream):
@@ -89,9 +95,11 @@ def forget_older_than(age: timedelta, *, now: datetime, except_for: Collection[s
     return forgotten
 
 
-def _read(stream: IO[bytes]) -> bytes:
+def _read(stream: Readable) -> bytes:
     try:
         return stream.read(_PIECE)
+    except BodyTooLarge:
+        raise
     except Exception as error:  # every web server has errors of its own for a body that breaks
         raise IncompleteUpload from error
 

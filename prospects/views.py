@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 from django.http import StreamingHttpResponse
+from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
@@ -95,9 +96,10 @@ class ImportProspects(APIView):
             by=actor(request),
             now=timezone.now(),
         )
-        waits = record.state in importing.UNFINISHED
         answer = ProspectImportSerializer(record).data
-        return Response(answer, status=status.HTTP_202_ACCEPTED if waits else status.HTTP_200_OK)
+        if record.state not in importing.UNFINISHED:
+            return Response(answer)
+        return Response(answer, status.HTTP_202_ACCEPTED, headers={"Location": reverse("import", args=[record.pk])})
 
 
 class ImportDetail(_ById, generics.RetrieveAPIView[ProspectImport]):

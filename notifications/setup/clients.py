@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from outreach.errors import DomainError
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -14,9 +17,17 @@ if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sts import STSClient
 
-AwsError = (ClientError, BotoCoreError)
+# The last: whatever answered there, it was not AWS.
+AwsError = (ClientError, BotoCoreError, ResponseParserError)
+_LONGEST = 300
 # Nothing here is a mail: trying again does no harm, waiting for minutes does.
 _PATIENCE = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+
+
+class WrongConfiguration(DomainError):
+    """boto3's own configuration holds something that it refuses."""
+
+    code = "AWS_CONFIGURATION"
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,15 @@ class Aws:
 
 
 def connect(region: str) -> Aws:
-    """Clients for a region. Nothing is called yet."""
-    session = boto3.session.Session(region_name=region or None)
+    """Clients for a region. Nothing is called yet. Raises WrongConfiguration, in one line."""
+    try:
+        return _clients(boto3.session.Session(region_name=region or None))
+    except (BotoCoreError, ValueError) as error:
+        remedy = "correct the AWS_ variables or the file that AWS_CONFIG_FILE names"
+        raise WrongConfiguration(f"boto3 refuses its configuration ({said(error)}): {remedy}.") from error
+
+
+def _clients(session: boto3.session.Session) -> Aws:
     return Aws(
         sesv2=session.client("sesv2", config=_PATIENCE),
         events=session.client("events", config=_PATIENCE),
@@ -65,4 +83,4 @@ def said(error: Exception) -> str:
     """An error in one line, for people."""
     if isinstance(error, ClientError):
         return f"{error.operation_name}: {code_of(error)}: {error.response.get('Error', {}).get('Message', '')}".strip()
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST]

@@ -12,6 +12,7 @@ SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 (the header's name)
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 # EventBridge's own default for an API destination.
 _FASTEST = 300
+_SET_NAME = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 class Via(StrEnum):
@@ -106,11 +107,19 @@ def problems(wish: Wish) -> list[str]:
         found.append("There is no configuration set: set SES_CONFIGURATION_SET, or say --configuration-set.")
     if wish.via is Via.EVENTBRIDGE and not wish.secret:
         found.append("SES_WEBHOOK_SECRET is not set: set it, for the site too, to at least 32 random letters and digits.")
+    return found + mistakes(wish) + reachability_problems(wish.base_url)
+
+
+def mistakes(wish: Wish) -> list[str]:
+    """What no AWS would take, whatever exists there: not even a dry run makes sense of it."""
+    found = []
     if not _NAME.fullmatch(wish.name):
         found.append(f"--name {wish.name!r} is no name for AWS: at most 40 letters, digits, - and _.")
+    if not _SET_NAME.fullmatch(wish.configuration_set):
+        found.append(f"--configuration-set {wish.configuration_set!r} is no name for SES: at most 64 letters, digits, - and _.")
     if not 1 <= wish.rate <= _FASTEST:
         found.append(f"--rate {wish.rate} is not from 1 to {_FASTEST}.")
-    return found + reachability_problems(wish.base_url)
+    return found
 
 
 def reachability_problems(base_url: str) -> list[str]:

@@ -106,14 +106,15 @@ def test_another_audience_of_a_paused_campaign_shows_in_the_account(api):
     assert (stats["planned"], stats["waiting"], stats["sent"]) == (1, 0, 1)
 
 
-@pytest.mark.parametrize("state", ["sending", "done"])
-def test_the_words_are_frozen_once_mail_leaves(api, state):
+@pytest.mark.parametrize(("state", "remedy"), [("sending", "pause it first"), ("done", "make a new one")])
+def test_the_words_are_frozen_once_mail_leaves(api, state, remedy):
     campaign = CampaignFactory(**{state: True})
 
     response = api.patch(f"/api/campaigns/{campaign.pk}", {"subject": "New"})
 
     assert response.status_code == 409
     assert codes(response) == [("CAMPAIGN_STATUS", None)]
+    assert remedy in response.json()["errors"][0]["detail"]
     assert Campaign.objects.get().subject == campaign.subject
 
 

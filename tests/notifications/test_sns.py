@@ -208,8 +208,10 @@ def test_another_key_signs_in_vain():
 
 @pytest.mark.parametrize("version", ["0", "3", "01", "", None, 1, "٢", "1 "])
 def test_an_unknown_version_of_signatures_is_refused(version, fetched):
-    with pytest.raises(sns.WrongSignature):
+    with pytest.raises(sns.WrongSignature, match="must be 1 or 2"):
         verify(signed(notification("{}")) | {"SignatureVersion": version})
+    with pytest.raises(sns.WrongSignature, match="must be 2"):
+        verify(signed(notification("{}")) | {"SignatureVersion": version}, least_version=2)
 
     assert fetched == []
 

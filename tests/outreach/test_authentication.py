@@ -33,6 +33,26 @@ def test_no_credentials_are_401_with_a_challenge():
     assert response.json()["errors"][0]["code"] == "not_authenticated"
 
 
+def one_error(response):
+    (found,) = response.json()["errors"]
+    return response.status_code, found["code"], found["attr"]
+
+
+def test_a_token_that_is_none_is_one_error_with_its_code():
+    response = bearer("nonsense")
+
+    assert one_error(response) == (401, "token_not_valid", None)
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert one_error(APIClient().post("/api/token/refresh", {"refresh": "nonsense"})) == (401, "token_not_valid", None)
+
+
+def test_the_token_of_somebody_who_is_gone_is_one_error_with_its_code(staff):
+    token = AccessToken.for_user(staff)
+    staff.delete()
+
+    assert one_error(bearer(token)) == (401, "user_not_found", None)
+
+
 def test_a_staff_member_gets_a_token_that_works(staff):
     answer = APIClient().post("/api/token", {"username": "ada", "password": "correct horse battery"})
 

@@ -4,8 +4,9 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.urls import get_resolver
 from rest_framework.test import APIClient
 
@@ -41,6 +42,20 @@ def test_a_trailing_slash_is_answered_too_and_never_redirected(api, path):
 
     assert bare.status_code == slashed.status_code
     assert slashed.status_code not in {301, 302, 307, 308}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/api/prospects", "/api/suppressions/export", "/nowhere", "/admin/login/"])
+def test_the_web_server_gets_no_body_for_head(api, path):
+    told = {}
+    environ = RequestFactory(headers={"X-Proxy-Secret": SECRET}).head(path).environ
+
+    answer = WSGIHandler()(environ, lambda status, headers: told.update(headers, status=int(status[:3])))
+
+    assert b"".join(answer) == b""
+    seen = api.get(path)
+    assert (told["status"], told["Content-Type"]) == (seen.status_code, seen["Content-Type"])
+    if path == "/healthz":
+        assert int(told["Content-Length"]) == len(seen.content)
 
 
 @pytest.mark.parametrize(

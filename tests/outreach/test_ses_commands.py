@@ -1,5 +1,8 @@
 """`manage.py ses_setup` and `manage.py ses_doctor`, as a person calls them, on made-up services."""
 
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 
 import pytest
@@ -25,6 +28,27 @@ def _site(settings, monkeypatch):
     settings.EMAIL_MODE = "ses"
     monkeypatch.setattr(dns_checks.SystemResolver, "records", lambda *_: [])
     monkeypatch.setattr(webhook_checks, "post", lambda url, *_: (403 if "/v1/" in url else 401, ""))
+
+
+@contextmanager
+def stranger(answer):
+    """A web server that answers everything with the same words; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def run(command, *arguments):
@@ -139,3 +163,54 @@ def test_the_doctor_of_a_fresh_checkout_speaks_in_lines_not_in_tracebacks(settin
     assert "WARN  mode" in said
     assert "FAIL  credentials: cannot be checked: NoCredentialsError" in said
     assert "Traceback" not in said
+
+
+WRONG = [
+    ("--rate", "0"),
+    ("--rate", "301"),
+    ("--domain", "no pe"),
+    ("--mail-from", "localhost"),
+    ("--name", "b ä d"),
+    ("--configuration-set", "two words"),
+]
+
+
+@pytest.mark.parametrize(("flag", "value"), WRONG)
+def test_an_argument_that_no_aws_would_take_is_refused_also_in_a_dry_run(aws, flag, value):
+    with pytest.raises(CommandError, match=f"^{flag} .*{value}[^\n]*$"):
+        run("ses_setup", "--dry-run", flag, value)
+
+    assert aws.sesv2.writes == []
+
+
+def test_the_doctor_refuses_a_name_that_ses_setup_would(aws):
+    with pytest.raises(CommandError, match=r"^--name 'b ä d' is no name"):
+        run("ses_doctor", "--name", "b ä d")
+
+
+@pytest.mark.parametrize("command", ["ses_setup", "ses_doctor"])
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("AWS_PROFILE", "nope", "ProfileNotFound"),
+        ("AWS_ENDPOINT_URL_STS", "nope", "Invalid endpoint"),
+        ("AWS_DEFAULTS_MODE", "nope", "defaults mode"),
+    ],
+)
+def test_what_boto3_refuses_is_one_line_with_a_remedy(monkeypatch, command, name, value, word):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(CommandError, match=f"^boto3 refuses its configuration [^\n]*{word}[^\n]*: correct the AWS_ variables"):
+        run(command)
+
+
+@pytest.mark.parametrize("answer", [b"<html>hello", b"{}", b"<a></a>"])
+def test_an_endpoint_that_is_not_aws_is_one_line(monkeypatch, answer):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    with stranger(answer) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+
+        with pytest.raises(CommandError, match=r"^AWS does not know who asks: [^\n]{,400}$"):
+            run("ses_setup")
+        assert run("ses_setup", "--dry-run")[0] == 0

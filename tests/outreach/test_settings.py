@@ -87,6 +87,14 @@ def test_an_empty_environment_is_a_working_development():
         ({"DATABASE_URL": "postgres://root:hunter2@db:port/x"}, "DATABASE_URL"),
         ({"DATABASE_URL": "postgres://root:hunter2@db:5432"}, "DATABASE_URL"),
         ({"REDIS_URL": "redis://cache:port/0"}, "REDIS_URL"),
+        ({"SES_REGION": None, "AWS_REGION": "us east"}, "AWS_REGION"),
+        ({"SES_FROM": None, "SES_FROM_EMAIL": "nope"}, "SES_FROM_EMAIL"),
+        ({"SES_FROM": "nope", "SES_FROM_EMAIL": "a@example.com"}, "SES_FROM"),
+        ({"AWS_ENDPOINT_URL": "nope"}, "AWS_ENDPOINT_URL"),
+        ({"AWS_ENDPOINT_URL_SESV2": "127.0.0.1:4579"}, "AWS_ENDPOINT_URL_SESV2"),
+        ({"AWS_ENDPOINT_URL_SNS": "http://under_score:4566"}, "AWS_ENDPOINT_URL_SNS"),
+        ({"AWS_ENDPOINT_URL_EVENTBRIDGE": "http://127.0.0.1:port"}, "AWS_ENDPOINT_URL_EVENTBRIDGE"),
+        ({"AWS_ENDPOINT_URL_STS": " http://127.0.0.1:4579"}, "AWS_ENDPOINT_URL_STS"),
     ],
 )
 def test_a_process_with_a_bad_variable_ends_with_one_line_that_names_it(change, variable):
@@ -121,6 +129,13 @@ def test_all_problems_are_said_at_once():
 
     assert "SES_FROM is not set" in line
     assert "SES_REGION is not set" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:4579", "https://email.us-east-1.amazonaws.com", "http://[::1]:4579", "http://localstack:4566/", ""]
+)
+def test_an_endpoint_that_boto3_takes_is_taken(url):
+    assert run({"AWS_ENDPOINT_URL": url}, SETTINGS).returncode == 0
 
 
 def test_a_malformed_address_of_a_server_is_not_repeated():

@@ -230,6 +230,14 @@ def test_a_wrong_option_is_one_line(options, words, settings):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["mail.example.com", "http://[::1", "http://127.0.0.1:port", "ftp://mail.example.com"])
+def test_an_origin_that_is_none_is_refused_in_one_line(settings, url):
+    settings.PROXY_SHARED_SECRET = "s" * 32
+
+    with pytest.raises(SystemExit, match=r"^smoke_test: --base-url is .* give an origin such as"):
+        call_command("smoke_test", "--to", "ada@example.com", "--base-url", url)
+
+
 def test_without_a_secret_it_says_which(settings):
     settings.PROXY_SHARED_SECRET = ""
 

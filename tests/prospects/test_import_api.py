@@ -125,6 +125,8 @@ def test_asked_for_the_background_the_answer_comes_at_once(api):
     response = send(api, PEOPLE, query="?background=1")
 
     assert (response.status_code, response.json()["state"], response.json()["rows"]) == (202, "queued", 0)
+    assert response["Location"] == f"/api/imports/{response.json()['id']}"
+    assert api.get(response["Location"]).json()["state"] == "queued"
     assert not Prospect.objects.exists()
 
 

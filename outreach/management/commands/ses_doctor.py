@@ -5,10 +5,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from notifications.setup import account_checks, clients, dns_checks, doctor, webhook_checks
+from notifications.setup import account_checks, clients, dns_checks, doctor, webhook_checks, wishes
 from notifications.setup.doctor import Line, Mark, Patient
 from notifications.setup.wishes import Via, Wish
 from outreach import addresses
@@ -42,8 +42,10 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="outreach-ses-events", help="the --name that was given to ses_setup")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        if mistakes := wishes.mistakes(_wish(options["name"])):
+            raise CommandError(" ".join(mistakes))
         lines = []
-        for line in doctor.examine(patient(name=options["name"]), CHECKS):
+        for line in doctor.examine(_patient(options["name"]), CHECKS):
             lines.append(line)
             self._show(line)
         counts = {mark: sum(line.mark is mark for line in lines) for mark in Mark}
@@ -58,8 +60,15 @@ class Command(BaseCommand):
             self.stdout.write(f"      → {line.fix}")
 
 
+def _patient(name: str) -> Patient:
+    try:
+        return patient(name=name)
+    except clients.WrongConfiguration as error:
+        raise CommandError(str(error)) from error
+
+
 def patient(*, name: str) -> Patient:
-    """What the settings say about this site."""
+    """What the settings say about this site. Raises WrongConfiguration."""
     return Patient(
         wish=_wish(name),
         # Without a region boto3 makes no client at all; what is missing is said by the first check.

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -37,8 +38,15 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         if not settings.SES_REGION:
             raise CommandError("SES_REGION is not set: set it to the AWS region of SES, e.g. us-east-1.")
-        aws, dry_run = clients.connect(settings.SES_REGION), options["dry_run"]
-        wish = self._wish(aws, options)
+        dry_run, wish = options["dry_run"], _wish(options)
+        if mistakes := wishes.mistakes(wish):
+            raise CommandError(" ".join(mistakes))
+        try:
+            aws = clients.connect(settings.SES_REGION)
+        except clients.WrongConfiguration as error:
+            raise CommandError(str(error)) from error
+        partition, account = self._caller(aws, dry_run=dry_run)
+        wish = replace(wish, partition=partition, account=account)
         problems = wishes.problems(wish)
         for problem in problems:
             self.stdout.write(f"  !       {problem}")
@@ -63,31 +71,13 @@ class Command(BaseCommand):
         self.stdout.write(f"{tally.created} {made}, {tally.updated} {mended}, {rest}.")
         return dry_run or not tally.failed
 
-    def _wish(self, aws: clients.Aws, options: dict[str, Any]) -> Wish:
-        domain = (options["domain"] or addresses.domain_of(settings.SES_FROM)).strip().lower()
-        partition, account = self._caller(aws, dry_run=options["dry_run"])
-        return Wish(
-            region=settings.SES_REGION,
-            account=account,
-            partition=partition,
-            domain=domain,
-            mail_from=f"mail.{domain}" if options["mail_from"] is None else options["mail_from"],
-            configuration_set=options["configuration_set"] or settings.SES_CONFIGURATION_SET or "outreach",
-            base_url=settings.PUBLIC_BASE_URL,
-            name=options["name"],
-            via=Via(options["via"]),
-            secret=next(iter(settings.SES_WEBHOOK_SECRETS), ""),
-            new_secret=options["new_secret"],
-            rate=options["rate"],
-            listed_topics=tuple(settings.SES_SNS_TOPIC_ARNS),
-        )
-
     def _caller(self, aws: clients.Aws, *, dry_run: bool) -> tuple[str, str]:
         """Partition and account of the credentials; a dry run also works without any."""
         try:
             arn = aws.sts.get_caller_identity()["Arn"].split(":")
             return arn[1], arn[4]
-        except clients.AwsError as error:
+        # Without the name among the words of its answer it was not AWS that answered.
+        except (*clients.AwsError, LookupError) as error:
             if not dry_run:
                 raise CommandError(
                     f"AWS does not know who asks: {clients.said(error)}. Give this command credentials."
@@ -113,3 +103,31 @@ class Command(BaseCommand):
         for name, value in values.items():
             self.stdout.write(f"  {name}={value}")
         self.stdout.write("By hand: ask for production access (SES console, Account dashboard). Then: manage.py ses_doctor")
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    """What the flags and the settings ask for, of an account yet unknown."""
+    domain = _domain("--domain", options["domain"]) or addresses.domain_of(settings.SES_FROM)
+    return Wish(
+        region=settings.SES_REGION,
+        account=_NOBODY,
+        partition="aws",
+        domain=domain,
+        mail_from=f"mail.{domain}" if options["mail_from"] is None else _domain("--mail-from", options["mail_from"]),
+        configuration_set=options["configuration_set"] or settings.SES_CONFIGURATION_SET or "outreach",
+        base_url=settings.PUBLIC_BASE_URL,
+        name=options["name"],
+        via=Via(options["via"]),
+        secret=next(iter(settings.SES_WEBHOOK_SECRETS), ""),
+        new_secret=options["new_secret"],
+        rate=options["rate"],
+        listed_topics=tuple(settings.SES_SNS_TOPIC_ARNS),
+    )
+
+
+def _domain(flag: str, text: str) -> str:
+    """A domain as DNS knows it; none for none. Raises CommandError."""
+    try:
+        return addresses.domain_of(addresses.normalise(f"postmaster@{text}")) if text else ""
+    except addresses.InvalidAddress as error:
+        raise CommandError(f"{flag} {text!r} is no domain ({error}): say one such as example.com.") from error

@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import connections
+from outreach import connections, printed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -56,13 +57,20 @@ class Command(BaseCommand):
         try:
             with _listener(options) as listener:
                 # Whoever gave us the socket says that everything is ready.
-                say = _say if options["fd"] is None else _say_about_trouble
+                say = printed.tell if options["fd"] is None else _say_about_trouble
                 asyncio.run(server.serve_until_signalled(options_from(options, listener), listener, say=say))
         except OSError as error:
-            where, why = f"{options['host']}:{options['port']}", os.strerror(error.errno or 0)
-            sys.exit(f"ses_simulator: cannot start on {where} ({why}): choose another --port")
+            sys.exit(f"ses_simulator: {_explain(error, options)}")
         except ValueError as error:
             sys.exit(f"ses_simulator: {error}")
+
+
+def _explain(error: OSError, given: dict[str, Any]) -> str:
+    if error.filename:
+        return f"{error.filename} cannot be written ({error.strerror}): choose another --ledger"
+    if (error.errno or 0) < 0:  # getaddrinfo's own numbers
+        return f"{given['host']!r} is no address of this machine: choose another --host"
+    return f"cannot start on {given['host']}:{given['port']} ({os.strerror(error.errno or 0)}): choose another --port"
 
 
 def _server() -> "ModuleType":
@@ -113,6 +121,8 @@ def options_from(given: dict[str, Any], listener: socket.socket) -> "Options":
     from notifications.simulator.fates import Rates
     from notifications.simulator.simulation import Options
 
+    if given["ledger_size"] < 1:
+        raise ValueError(f"--ledger-size {given['ledger_size']} is not above 0")
     wanted = {name: given[name] for name in faults.NAMES if given[name] is not None}
     rates = {one.name: given[one.name] for one in fields(Rates) if given[one.name] is not None}
     rules = Rules(
@@ -139,13 +149,13 @@ def _targets(given: dict[str, Any], listener: socket.socket) -> Any:
     from notifications.simulator.sns import Sns
 
     if (url := given["eventbridge"] or ("" if given["sns"] else _own_route())) and (secret := _secret(given)):
-        _say(f"events go to {url}")
+        printed.tell(f"events go to {_address('--eventbridge', url)}")
         yield EventBridge(url, secret, given["region"])
     if url := given["sns"]:
         topic = given["sns_topic_arn"] or next(iter(settings.SES_SNS_TOPIC_ARNS), _TOPIC)
         host, port = listener.getsockname()[:2]
-        base = (given["sns_certificate_base"] or f"http://{host}:{port}").rstrip("/")
-        _say(f"events of {topic} go to {url}")
+        base = _address("--sns-certificate-base", given["sns_certificate_base"] or f"http://{host}:{port}").rstrip("/")
+        printed.tell(f"events of {topic} go to {_address('--sns', url)}")
         yield Sns(url, topic, base, signature_version=given["sns_signature_version"])
 
 
@@ -166,7 +176,21 @@ def _secret(given: dict[str, Any]) -> str:
 def _listener(given: dict[str, Any]) -> socket.socket:
     if given["fd"] is not None:
         return socket.socket(fileno=given["fd"])
+    if not 0 <= given["port"] <= 65535:
+        raise ValueError(f"--port {given['port']} is no port: choose a number up to 65535")
     return socket.create_server((given["host"], given["port"]), backlog=1024)
+
+
+def _address(flag: str, url: str) -> str:
+    """An http address, as it is. Raises ValueError."""
+    wrong = f"{flag} {url!r} is no address: say one such as http://127.0.0.1:8000/path"
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0:
+            return url
+    except ValueError as error:
+        raise ValueError(wrong) from error
+    raise ValueError(wrong)
 
 
 def _share(text: str) -> float:
@@ -190,11 +214,6 @@ def _within(text: str, most: float, wanted: str) -> float:
     raise ArgumentTypeError(f"{text!r} is not {wanted}")
 
 
-def _say(line: str) -> None:
-    with suppress(OSError, ValueError):
-        print(line, flush=True)
-
-
 def _say_about_trouble(line: str) -> None:
     if not line.startswith("ready:"):
-        _say(f"simulator: {line}")
+        printed.tell(f"simulator: {line}")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import addresses, smoke_testing
+from outreach import addresses, printed, smoke_testing
 from outreach.smoke_testing import Api, SmokeTestFailed, Watch
 
 
@@ -35,12 +35,12 @@ class Command(BaseCommand):
         try:
             watch = Watch(_seconds(options["timeout"]), options["until_delivered"])
             api = Api(_origin(options["base_url"] or _here()), _secret())
-            smoke_testing.run(api, to=_address(options["to"]), sender=options["sender"], watch=watch, say=_say)
+            smoke_testing.run(api, to=_address(options["to"]), sender=options["sender"], watch=watch, say=printed.tell)
         except SmokeTestFailed as error:
             sys.exit(f"smoke_test: {error}")
         except KeyboardInterrupt:
             sys.exit("smoke_test: stopped before it was delivered")
-        _say("delivered")
+        printed.tell("delivered")
 
 
 def _here() -> str:
@@ -53,8 +53,12 @@ def _here() -> str:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
         raise SmokeTestFailed(f"--base-url is {url!r}: give an origin such as https://mail.example.com")
     return url
 
@@ -76,7 +80,3 @@ def _seconds(seconds: float) -> float:
     if not 0 < seconds <= 86_400:
         raise SmokeTestFailed(f"--timeout is {seconds:g}: give a number of seconds")
     return seconds
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from outreach import heartbeats, local, metering, places, simulating, waiting
+from outreach import heartbeats, local, metering, places, printed, simulating, waiting
 from outreach.places import Place
 from outreach.processes import LocalError
 from outreach.supervising import Program, Stopped, StopSignals, Supervisor
@@ -46,10 +46,10 @@ class Command(BaseCommand):
         signals = StopSignals()
         signals.listen()
         try:
-            with places.claim(options["data_dir"], say=_say, pause=signals.pause) as place:
+            with places.claim(options["data_dir"], say=printed.tell, pause=signals.pause) as place:
                 _run(place, signals, port=options["port"], workers=options["workers"], demo=options["demo"])
         except Stopped:
-            _say("stopped; the data is kept")
+            printed.tell("stopped; the data is kept")
         except LocalError as error:
             sys.exit(f"up: {error}")
 
@@ -71,12 +71,12 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
         env[metering.VARIABLE] = str(place.data_dir / "metrics")
         program = partial(Program, env=env, cwd=settings.BASE_DIR, register=place.register)
         password_file = place.data_dir / "admin-password"
-        _say("preparing the database")
+        printed.tell("preparing the database")
         _finish(program("migrate", _manage("migrate", "--noinput", "--verbosity", "0")), signals.pause)
         if demo:
             _finish(program("demo_data", _manage("demo_data", "--password-file", str(password_file))), signals.pause)
             program = partial(program, output=_quiet_place(place))
-        supervisor = Supervisor(say=_say)
+        supervisor = Supervisor(say=printed.tell)
         try:
             for server in services.servers:
                 supervisor.keep(server)
@@ -93,14 +93,14 @@ def _run(place: Place, signals: StopSignals, *, port: int | None, workers: int, 
             # A Ctrl-C that follows "ready" at once must find it deaf already.
             signals.pause(0.7)
             held.enter_context(_written_down(place, url))
-            _say(f"ready: {url}")
+            printed.tell(f"ready: {url}")
             if simulated:
-                _say(f"SES is simulated at {simulating.address(simulated)}/ledger: no mail leaves this machine")
-                _say(f"admin login: admin / {password_file.read_text()}   at {url}/admin/   (Ctrl-C stops everything)")
+                printed.tell(f"SES is simulated at {simulating.address(simulated)}/ledger: no mail leaves this machine")
+                printed.tell(f"admin login: admin / {password_file.read_text()}   at {url}/admin/   (Ctrl-C stops everything)")
             while True:
                 _tend(supervisor, signals, patient=True)
         finally:
-            _say("stopping: what is under way is finished first; Ctrl-C again hurries")
+            printed.tell("stopping: what is under way is finished first; Ctrl-C again hurries")
             supervisor.stop(hurried=signals.hurried)
 
 
@@ -127,7 +127,7 @@ def _quiet_place(place: Place) -> IO[bytes] | None:
         return None
     path = place.data_dir / "log" / "demo.log"
     path.parent.mkdir(exist_ok=True)
-    _say(f"every mail is a line in {path}")
+    printed.tell(f"every mail is a line in {path}")
     return path.open("ab")
 
 
@@ -222,7 +222,7 @@ def _listen(asked: int | None) -> socket.socket:
             problem = error.strerror
             continue
         if asked is None and port != _FIRST_PORT:
-            _say(f"port {_FIRST_PORT} is busy; taking {port}")
+            printed.tell(f"port {_FIRST_PORT} is busy; taking {port}")
         return listener
     raise LocalError(f"port {asked or _FIRST_PORT} is not to be had ({problem}): choose another with --port")
 
@@ -247,9 +247,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise ArgumentTypeError(f"{text!r} is not a number from 1 to 64")
     return int(text)
-
-
-def _say(line: str) -> None:
-    # A terminal that was closed must not keep anything from being stopped.
-    with suppress(OSError, ValueError):
-        print(line, flush=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from django.core.management import call_command
 
 from tests.notifications.simulator.webhook import Webhook
 from tests.simulator import SECONDS, SimulatorProcess, mail
@@ -50,6 +51,28 @@ def test_a_busy_port_is_refused_in_one_line():
 
     assert done.returncode == 1
     assert done.stderr == f"ses_simulator: cannot start on 127.0.0.1:{port} (Address already in use): choose another --port\n"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--port", "99999"),
+        ("--port", "-1"),
+        ("--host", "no.such.host.invalid"),
+        ("--eventbridge", "foo"),
+        ("--sns", "foo"),
+        ("--sns", "http://[::1"),
+        ("--ledger", "/nowhere/at/all"),
+        ("--ledger-size", "-5"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_refused_in_one_line(capsys, flag, value):
+    arguments = {"--port": "0", "--webhook-secret": "s"} | {flag: value}
+
+    with pytest.raises(SystemExit, match=f"^ses_simulator: [^\n]*{re.escape(flag)}[^\n]*$"):
+        call_command("ses_simulator", *(f"{name}={given}" for name, given in arguments.items()))
+
+    assert "events" not in capsys.readouterr().out
 
 
 def test_without_its_library_it_says_what_to_install():
