@@ -253,14 +253,15 @@ class _Delivery:
             self._take_in(timeout=_RECORD_EVERY)
 
     def _take_in(self, *, timeout: float) -> None:
-        """Heed the answers that came, and record them together with others: each alone would cost as much as its call."""
+        """Record the answers that came, together with others (each alone would cost as much as its call), and heed them."""
         done, self.flying = wait(self.flying, timeout=timeout)
         came = [one for future in done for one in future.result()]
-        self._heed(came)
         self.ended += came
         if self.ended and (time.monotonic() > self.record_at or not self.flying):
             self.ledger.record(self.ended)
             self.ended, self.record_at = [], time.monotonic() + _RECORD_EVERY
+        # Last: should the database fail now, the answers are recorded, or will be at the end.
+        self._heed(came)
 
     def _heed(self, settled: Iterable[Settled]) -> None:
         """What an answer means for everybody's pace, and whether a person must act."""

@@ -3,6 +3,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from django.db import OperationalError
 
 from notifications import calling, delivering, pacing
 from notifications.messages import Attachment, OutgoingMessage, UnsendableMessage
@@ -205,6 +206,20 @@ def test_the_pause_that_ses_asked_for_outlasts_the_slots_that_are_given_back():
     delivering.deliver(mails(40), ledger=FakeLedger(), transport=transport, rate=5)  # eight seconds of slots
 
     assert pacing.reserve(1, rate=5).wait > 3
+
+
+def test_answers_are_recorded_although_the_pace_cannot_be_lowered(monkeypatch):
+    def cut_off(_seconds):
+        raise OperationalError("terminating connection due to administrator command")
+
+    monkeypatch.setattr(pacing, "hold", cut_off)
+    ledger = FakeLedger()
+    transport = MemoryTransport(lambda _message: Outcome(Verdict.WAIT, error="out of reach", retry_after=5))
+
+    with pytest.raises(OperationalError):
+        delivering.deliver(mails(1), ledger=ledger, transport=transport, rate=5)
+
+    assert ledger.outcomes[0].verdict is Verdict.WAIT
 
 
 def test_mails_that_may_not_share_a_call_go_alone_and_the_others_together():
