@@ -5,7 +5,7 @@ from tests.chaos.oracles import Evidence, Row
 
 _ROWS = """
 SELECT s.id, c.key || '-' || s.id, s.email, s.status, s.sent_at IS NOT NULL, s.message_id,
-       extract(epoch FROM s.call_started_at)::float8
+       extract(epoch FROM s.call_started_at)::float8, s.error
   FROM email_sends s JOIN email_campaigns c ON c.id = s.campaign_id WHERE s.campaign_id = %s
 """
 # Moments of arrival shiver on a busy machine; the exact pace has a run of its own.

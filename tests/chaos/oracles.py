@@ -23,6 +23,7 @@ class Row:
     sent: bool
     message_id: str
     started: float | None
+    error: str = ""
 
 
 @dataclass
@@ -68,7 +69,11 @@ def unknown_has_a_cause(seen: Evidence) -> list[str]:
     """O4: a row is unknown only if its call was under way when something died, or SES gave no usable answer."""
     ambiguous = ledger.ambiguous(list(seen.entries))
     unknown = [row for row in seen.rows if row.status == "unknown"]
-    return [f"{row.email} (row {row.id})" for row in unknown if row.id not in seen.flying and row.send_id not in ambiguous]
+    return [
+        f"{row.email} (row {row.id}, {row.error})"
+        for row in unknown
+        if row.id not in seen.flying and row.send_id not in ambiguous
+    ]
 
 
 def no_means_no(seen: Evidence) -> list[str]:

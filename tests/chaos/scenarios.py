@@ -14,7 +14,7 @@ _WEIGHTS = {"child": 60, "worker": 20, "parent": 8, "web": 6, "beat": 6}
 
 
 def kill_somebody(site, rng):
-    """kill -9 of a pool child, a whole worker, only its parent (the children live on), web or beat."""
+    """kill -9 of a pool child, a whole worker, only its parent (the pool follows: Celery sees to it), web or beat."""
     who = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     worker = rng.choice([program for name, program in site.programs.items() if name.startswith("worker")])
     if who == "child" and (children := worker.children()):
@@ -53,7 +53,7 @@ def kill_at(site, point, *, scope="process", seconds=60, meanwhile=lambda: None)
     site.wish(point, scope)
     meanwhile()
     site.until(lambda: not site.is_wished(point), seconds, f"somebody comes to {point}")
-    site.pass_time(0.1)
+    site.pass_time(0.3)
     site.killed()
 
 

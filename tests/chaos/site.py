@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import psycopg
 from redis import Redis
 
 from outreach import connections, local, places
-from tests.chaos.program import ROOT, Program, procfile
+from tests.chaos.program import ROOT, Program, free_port, listen, lives, procfile, tail
 
 SECRET = "s" * 40
 _TURN = 0.03  # seconds
@@ -55,8 +54,8 @@ class Site:
         self.flying: set[int] = set()
         self.outages: list[tuple[float, float]] = []
         self.kills = 0
-        self.listener = _listen()
-        self.port, self.ses_port = self.listener.getsockname()[1], _free_port()
+        self.listener = listen()
+        self.port, self.ses_port = self.listener.getsockname()[1], free_port()
         self.env = self._environment(mutant) | dict(env)
         self._workers = workers
 
@@ -73,7 +72,11 @@ class Site:
             self.add_worker(f"worker{number}")
         self.add("transactional", procfile("transactional"))
         self.add("beat1", procfile("beat"))
-        self.until(lambda: self.call("GET", "/readyz")[0] == 200, 120, "the site is ready")
+        self.be_ready()
+
+    def be_ready(self):
+        """Wait until nothing is away any more that a test before this one took away."""
+        self.until(lambda: self.call("GET", "/readyz", timeout=5)[0] == 200, 120, "the site is ready")
 
     def add(self, name, command, *, pass_fds=()):
         self.programs[name] = Program(name, command, self.env, self.logs / f"{name}.log", pass_fds)
@@ -83,6 +86,11 @@ class Site:
     def add_worker(self, name):
         options = ["--concurrency", str(self.concurrency), "-n", f"{name}@%h"]
         return self.add(name, [*procfile("worker"), *options])
+
+    def pids(self, kind):
+        """Every process of the programs whose names begin so, their pools included."""
+        alive = [program for name, program in self.programs.items() if name.startswith(kind) and program.alive]
+        return [pid for program in alive for pid in (program.process.pid, *program.children())]
 
     def remove(self, name):
         self.programs.pop(name).end()
@@ -148,7 +156,7 @@ class Site:
 
     def last_words(self, lines=8):
         logs = [log for log in sorted(self.logs.glob("*.log")) if log.stem != "web"]
-        texts = [f"--- {log.name}\n" + "\n".join(line[:300] for line in _tail(log, lines)) for log in logs]
+        texts = [f"--- {log.name}\n" + "\n".join(line[:300] for line in tail(log, lines)) for log in logs]
         return "\n".join(texts)
 
     # --- asking --------------------------------------------------------------------------------
@@ -198,16 +206,26 @@ class Site:
 
     def _sessions_of_the_dead(self):
         names = self.rows("SELECT DISTINCT application_name FROM pg_stat_activity WHERE application_name LIKE 'pid %'")
-        return [name for (name,) in names if not _lives(int(name.removeprefix("pid ")))]
+        return [name for (name,) in names if not lives(int(name.removeprefix("pid ")))]
 
     def kill_group(self, name):
-        self.programs[name].signal_group(signal.SIGKILL)
-        self.killed()
+        program = self.programs[name]
+        family = [program.process.pid, *program.children()]
+        program.signal_group(signal.SIGKILL)
+        self.missed(family)
 
     def kill_pid(self, pid):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, psutil.Error):
+            family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
             os.kill(pid, signal.SIGKILL)
-            self.killed()
+            self.missed(family)
+
+    def missed(self, family):
+        """Note what flies once they are dead: on a busy machine that takes a while, and a pool follows its parent."""
+        deadline = time.monotonic() + 5
+        while any(map(lives, family)) and time.monotonic() < deadline:
+            time.sleep(_TURN)
+        self.killed()
 
     def killed(self):
         self.kills += 1
@@ -265,29 +283,6 @@ def running(*, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -
         yield site
 
 
-def _lives(pid):
-    with suppress(psutil.Error):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def _listen():
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(1024)
-    return listener
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def _address(url):
     config = connections.database_settings(url)
     return {"host": config["HOST"], "user": config["USER"], "dbname": config["NAME"]}
-
-
-def _tail(path, lines):
-    return path.read_text(errors="replace").splitlines()[-lines:]

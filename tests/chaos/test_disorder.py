@@ -11,6 +11,7 @@ from tests.chaos.scenarios import replay_tasks, stop_workers_warmly, wait_for_ma
 
 @pytest.fixture
 def started(site):
+    site.be_ready()
     campaign = Campaign(site, 400)
     site.faults()
     with Watcher(site, [campaign]) as watcher:

@@ -6,7 +6,7 @@ from tests.chaos import ledger
 from tests.chaos.campaigns import Campaign, Watcher
 from tests.chaos.judging import assert_good
 from tests.chaos.sabotage_points import CALLS, POINTS
-from tests.chaos.scenarios import kill_at, kill_while_mail_flows
+from tests.chaos.scenarios import frozen, kill_at, kill_while_mail_flows
 
 WHILE_ENROLLING = [point for point in POINTS if point.startswith("enrol.")]
 WHILE_FINISHING = [point for point in POINTS if point.startswith("finish.")]
@@ -53,9 +53,12 @@ def test_a_kill_while_people_are_enrolled_forgets_nobody(site):
         # The first batch is enrolled by the request itself: this kills the web process.
         site.wish(point)
         assert campaigns[-1].send()[0] == 0
-        # The next ones by a worker.
-        assert campaigns[-1].send()[0] == 202
-        kill_at(site, point)
+        # The next ones by a worker; all stand still until the trap is set.
+        with frozen(*site.pids("worker")):
+            site.until(lambda: campaigns[-1].send()[0] == 202, 60, "the campaign is taken")
+            site.wish(point)
+        site.until(lambda point=point: not site.is_wished(point), 60, f"a worker comes to {point}")
+        site.killed()
     finish_all(campaigns)
 
     for campaign in campaigns:

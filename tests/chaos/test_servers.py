@@ -15,6 +15,7 @@ SOON = 15
 @pytest.fixture
 def started(site):
     """A campaign under way, and somebody who reads its account; judged at the end."""
+    site.be_ready()
     campaign = Campaign(site, 500)
     site.faults()
     with Watcher(site, [campaign]) as watcher:
