@@ -18,9 +18,9 @@ def kill_somebody(site, rng):
     who = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
     worker = rng.choice([program for name, program in site.programs.items() if name.startswith("worker")])
     if who == "child" and (children := worker.children()):
-        site.kill_pid(rng.choice(children))
+        site.kill_pids(rng.choice(children))
     elif who == "parent" and worker.alive:
-        site.kill_pid(worker.process.pid)
+        site.kill_pids(worker.process.pid)
     elif who in {"web", "beat"}:
         site.kill_group(rng.choice([name for name in site.programs if name.startswith(who)]))
     else:

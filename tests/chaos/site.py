@@ -214,11 +214,14 @@ class Site:
         program.signal_group(signal.SIGKILL)
         self.missed(family)
 
-    def kill_pid(self, pid):
-        with suppress(ProcessLookupError, psutil.Error):
-            family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-            os.kill(pid, signal.SIGKILL)
-            self.missed(family)
+    def kill_pids(self, *pids):
+        """kill -9 of all of them at once."""
+        family = list(pids)
+        for pid in pids:
+            with suppress(ProcessLookupError, psutil.Error):
+                family += [child.pid for child in psutil.Process(pid).children(recursive=True)]
+                os.kill(pid, signal.SIGKILL)
+        self.missed(family)
 
     def missed(self, family):
         """Note what flies once they are dead: on a busy machine that takes a while, and a pool follows its parent."""

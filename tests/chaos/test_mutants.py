@@ -8,7 +8,6 @@ from tests.chaos import oracles
 from tests.chaos.campaigns import Campaign
 from tests.chaos.judging import evidence
 from tests.chaos.sabotage.mutants import NAMES
-from tests.chaos.scenarios import wait_for_mail
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +16,12 @@ def site(start_site):
 
 
 def use(site, strategy):
-    """Start the worker again with a wrong strategy, or with the product's own."""
-    worker = site.programs["worker1"]
-    worker.signal_group(signal.SIGKILL)
-    worker.process.wait()
-    worker.env = {**worker.env, "CHAOS_MUTANT": strategy}
-    worker.start()
+    """Start whoever sends or sweeps again with a wrong strategy, or with the product's own."""
+    for program in (site.programs["worker1"], site.programs["transactional"]):
+        program.signal_group(signal.SIGKILL)
+        program.process.wait()
+        program.env = {**program.env, "CHAOS_MUTANT": strategy}
+        program.start()
 
 
 def attack(site, *, kills=3):
@@ -32,11 +31,18 @@ def attack(site, *, kills=3):
     site.faults(delay=1.5)
     campaign.send()
     for _ in range(kills):
-        wait_for_mail(site, campaign.is_done)
-        for pid in site.programs["worker1"].children():
-            site.kill_pid(pid)
+        wait_for_its_mail(site, campaign)
+        site.kill_pids(*site.programs["worker1"].children())
     site.until(lambda: campaign.is_done() or twice(campaign), 90, "the campaign is over, or somebody got two mails")
-    return oracles.broken(evidence(campaign))
+    found = oracles.broken(evidence(campaign))
+    # What is left of it must not be taken for mail of the next one.
+    site.call("PATCH", f"/api/campaigns/{campaign.id}", {"status": "paused"})
+    return found
+
+
+def wait_for_its_mail(site, campaign):
+    before = len(evidence(campaign).entries)
+    site.until(lambda: len(evidence(campaign).entries) > before or campaign.is_done(), 60, "mail of this campaign leaves")
 
 
 def twice(campaign):
@@ -53,4 +59,4 @@ def test_the_attack_does_nothing_to_the_right_strategy(site):
 def test_the_oracles_catch_a_wrong_strategy(site, strategy):
     use(site, strategy)
 
-    assert attack(site)["nobody_twice"]
+    assert "nobody_twice" in attack(site)

@@ -24,12 +24,16 @@ def before(statement: str, connection: Any, params: Any) -> None:
     """Lock over the call: what has an outcome now needs its lock no more."""
     if _CHOSEN == LOCK_OVER_THE_CALL and statement == "record":
         _locks.change(connection, taken=set(), given_back={row["id"] for row in json.loads(params["outcomes"])})
+    if _CHOSEN == RETRY_WHEN_STALE and statement == "sweep":
+        # One step, or the campaign may be found finished between the two.
+        connection.connection.execute("BEGIN")
 
 
 def after(statement: str, connection: Any, cursor: Any, params: Any) -> None:
     """What the wrong strategy does besides: nothing says in time that the call has started."""
     if _CHOSEN == RETRY_WHEN_STALE and statement == "sweep":
         connection.connection.execute(_RETRY)
+        connection.connection.execute("COMMIT")
     if _CHOSEN in {SEND_THEN_MARK, LOCK_OVER_THE_CALL} and statement == "start":
         connection.connection.execute(_UNMARK, {"ids": params["ids"]})
     if _CHOSEN == LOCK_OVER_THE_CALL and statement == "start":
