@@ -50,11 +50,11 @@ def test_a_kill_while_people_are_enrolled_forgets_nobody(site):
     campaigns = []
     for point in WHILE_ENROLLING:
         campaigns.append(Campaign(site, 250))
-        # The first batch is enrolled by the request itself: this kills the web process.
-        site.wish(point)
-        assert campaigns[-1].send()[0] == 0
-        # The next ones by a worker; all stand still until the trap is set.
         with frozen(*site.pids("worker")):
+            # The first batch is enrolled by the request itself: this kills the web process.
+            site.wish(point)
+            assert campaigns[-1].send()[0] == 0
+            # The next ones by a worker; all stand still until the trap is set.
             site.until(lambda: campaigns[-1].send()[0] == 202, 60, "the campaign is taken")
             site.wish(point)
         site.until(lambda point=point: not site.is_wished(point), 60, f"a worker comes to {point}")
