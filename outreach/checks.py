@@ -63,7 +63,8 @@ def djangos_mail_goes_through_the_outbox(app_configs: Any, **_kwargs: Any) -> li
 @register(Tags.compatibility)
 def rehearsals_name_their_recipients(app_configs: Any, **_kwargs: Any) -> list[CheckMessage]:
     """A development or staging site that sends through SES could mail real people out of copied data."""
-    if settings.EMAIL_MODE == "ses" and not settings.PRODUCTION and not settings.EMAIL_ALLOWED_RECIPIENTS:
+    mails_people = settings.EMAIL_MODE == "ses" and not settings.SES_IS_SIMULATED
+    if mails_people and not settings.PRODUCTION and not settings.EMAIL_ALLOWED_RECIPIENTS:
         hint = "Set it to the addresses and @domains that rehearsals may write to, or say ENV=production."
         return [Warning("EMAIL_ALLOWED_RECIPIENTS is not set: this site may mail anybody.", hint=hint, id="outreach.W004")]
     return []

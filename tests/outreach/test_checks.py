@@ -89,6 +89,13 @@ def test_a_rehearsal_that_may_mail_anybody_is_warned_of(settings):
     assert ids(checks.rehearsals_name_their_recipients) == []
 
 
+def test_the_simulator_mails_nobody_and_is_not_warned_of(settings):
+    settings.EMAIL_MODE, settings.PRODUCTION, settings.EMAIL_ALLOWED_RECIPIENTS = "ses", False, []
+    settings.SES_IS_SIMULATED = True
+
+    assert ids(checks.rehearsals_name_their_recipients) == []
+
+
 def test_a_campaign_without_a_postal_address_and_mail_without_events_are_warned_of(production):
     production.POSTAL_ADDRESS = production.SES_CONFIGURATION_SET = ""
 
