@@ -22,7 +22,9 @@ from outreach.staff_pages import choice_filter, label
 
 __all__ = ["CampaignAdmin", "EmailSendAdmin"]
 
-_AUDIENCE = "Whoever waits and is not meant any more leaves the campaign when you save; whom you add is planned when it is sent."
+_AUDIENCE = (
+    "When you save, people who still wait and no longer match leave the campaign. People who match now join when it is sent."
+)
 
 
 @admin.register(Campaign)
