@@ -56,6 +56,17 @@ class Campaign:
         """Wait until it says that it is sent."""
         self.site.until(self.is_done, seconds, f"campaign {self.id} is sent; now {self.look()}")
 
+    def finish_resumed(self, seconds=180):
+        """The same, when so many calls go without an answer that it pauses itself: a person looks, and resumes it."""
+        self.site.until(self._resumed_until_done, seconds, f"campaign {self.id} is sent, resumed again and again")
+
+    def _resumed_until_done(self):
+        seen = self.look()[0]
+        if seen.get("status") == "paused":
+            assert "did not answer" in seen["pause_reason"], seen
+            self.send()
+        return seen.get("status") == "sent"
+
     def unsubscribe(self, email):
         """One click; from the answer on nothing may be started for this address."""
         rows = self.site.rows("SELECT unsubscribe_token FROM prospects WHERE email = %s", email)
