@@ -69,8 +69,8 @@ def test_a_kill_while_a_campaign_finishes_leaves_it_finished(site):
     campaigns = []
     for point in WHILE_FINISHING:
         campaigns.append(Campaign(site, 20))
-        assert campaigns[-1].send()[0] == 202
-        kill_at(site, point)
+        # So few are mailed before a slow machine has set a trap that comes later.
+        kill_at(site, point, meanwhile=campaigns[-1].send)
     finish_all(campaigns)
 
     for campaign in campaigns:
