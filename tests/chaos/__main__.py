@@ -15,7 +15,7 @@ from functools import partial
 
 from tests.chaos import ledger, oracles
 from tests.chaos import site as sites
-from tests.chaos.campaigns import Campaign, Watcher
+from tests.chaos.campaigns import Campaign, Watcher, under_way
 from tests.chaos.judging import evidence
 from tests.chaos.sabotage_points import POINTS
 from tests.chaos.scenarios import (
@@ -90,7 +90,7 @@ def end_all(site, campaigns, tally):
 
 def keep_sending(site, campaigns, *, people):
     """Have some campaigns under way at any time."""
-    while sum(not campaign.is_done() for campaign in campaigns[-2 * _AT_ONCE :]) < _AT_ONCE:
+    while under_way(site) < _AT_ONCE:
         campaigns.append(Campaign(site, people))
         start(site, campaigns[-1])
 

@@ -157,7 +157,14 @@ class Site:
     def last_words(self, lines=8):
         logs = [log for log in sorted(self.logs.glob("*.log")) if log.stem != "web"]
         texts = [f"--- {log.name}\n" + "\n".join(line[:300] for line in tail(log, lines)) for log in logs]
-        return "\n".join(texts)
+        return "\n".join(["--- campaigns that have not ended", *self._unfinished(), *texts])
+
+    def _unfinished(self):
+        sql = "SELECT id, status, pause_reason, loop_seen_at, generation FROM email_campaigns WHERE status <> 'sent' ORDER BY id"
+        try:
+            return [str(row) for row in self.rows(sql)]
+        except psycopg.Error as error:
+            return [str(error)]
 
     # --- asking --------------------------------------------------------------------------------
 
