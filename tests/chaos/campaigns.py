@@ -80,9 +80,19 @@ class Campaign:
         return Counter(dict(self.site.rows(sql, self.id)))
 
 
-def under_way(site):
-    """How many campaigns are sending. Not asked of the web process: one that is slow to answer would count as under way."""
-    return site.rows("SELECT count(*) FROM email_campaigns WHERE status = 'sending'")[0][0]
+_UNDER_WAY = """
+SELECT count(DISTINCT c.id), count(s.id) FILTER (WHERE s.status = 'queued')
+  FROM email_campaigns c LEFT JOIN email_sends s ON s.campaign_id = c.id WHERE c.status = 'sending'
+"""
+
+
+def mail_will_flow(site, *, campaigns, mails):
+    """Whether so many campaigns are sending, with so many mails that still wait: some only wait for the leases of the dead.
+
+    Not asked of the web process: one that is slow to answer would count as a campaign under way.
+    """
+    sending, waiting = site.rows(_UNDER_WAY)[0]
+    return sending >= campaigns and waiting >= mails
 
 
 class Watcher:
