@@ -20,13 +20,17 @@ _HALVE = 0.5
 _LOWEST_SHARE = 0.01
 # A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
 _SECONDS_TO_FULL = 600.0
+_FAR_AHEAD = 60.0  # seconds
+# So many loops may hold a slot each for the moment in which they see that it is too far ahead.
+_MOST_AT_ONCE = 64
 
-# Nobody reserves minutes ahead (a very slow rate aside): such a slot was left by a clock that was set back since.
+# Nobody keeps slots far ahead (`delivering.LONGEST_WAIT`), however many reserve at once: one beyond `believed` was left
+# by a clock that was set back since.
 _RESERVE = """
 INSERT INTO send_pace AS pace (id, next_slot_at) VALUES (1, clock_timestamp() + %(length)s * interval '1 second')
 ON CONFLICT (id) DO UPDATE
    SET next_slot_at = CASE WHEN pace.next_slot_at BETWEEN clock_timestamp() - %(grace)s * interval '1 second'
-                            AND clock_timestamp() + interval '5 minutes' + %(length)s * interval '2 seconds'
+                            AND clock_timestamp() + %(believed)s * interval '1 second'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
 RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
@@ -37,7 +41,7 @@ INSERT INTO send_pace AS pace (id, next_slot_at, urgent_slot_at, urgent_taken)
 SELECT 1, slot, slot, %(count)s FROM (SELECT clock_timestamp() + %(length)s * interval '1 second') AS first (slot)
 ON CONFLICT (id) DO UPDATE
    SET urgent_slot_at = CASE WHEN pace.urgent_slot_at BETWEEN clock_timestamp()
-                              AND clock_timestamp() + interval '5 minutes' + %(length)s * interval '2 seconds'
+                              AND clock_timestamp() + %(believed)s * interval '1 second'
                              THEN pace.urgent_slot_at ELSE clock_timestamp() END
                       + %(length)s * interval '1 second',
        next_slot_at = greatest(pace.next_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
@@ -48,7 +52,7 @@ RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())
 # As `_RESERVE_URGENT` has it: a slot that lies further ahead was left by a clock that was set back since.
 _URGENT_WAIT = """
 SELECT CASE WHEN urgent_slot_at BETWEEN clock_timestamp()
-                  AND clock_timestamp() + interval '5 minutes' + %(interval)s * interval '2 seconds'
+                  AND clock_timestamp() + %(believed)s * interval '1 second'
             THEN extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 ELSE 0 END
   FROM send_pace WHERE id = 1
 """
@@ -148,7 +152,7 @@ def reserve_urgent(count: int, *, rate: float) -> Slots:
 def urgent_wait(*, rate: float) -> float:
     """Seconds until the next slot that `reserve_urgent` would give at this rate; nothing is reserved."""
     with connection.cursor() as cursor:
-        cursor.execute(_URGENT_WAIT, {"interval": 1.0 / rate})
+        cursor.execute(_URGENT_WAIT, {"believed": _believed(1, 1.0 / rate)})
         (seconds,) = cursor.fetchone() or (0.0,)
     return float(seconds)
 
@@ -178,8 +182,13 @@ def hold(seconds: float) -> None:
         cursor.execute(_HOLD, {"seconds": seconds})
 
 
+def _believed(count: int, interval: float) -> float:
+    """How many seconds ahead somebody may honestly have reserved."""
+    return _FAR_AHEAD + (2 * count + _MOST_AT_ONCE) * interval
+
+
 def _reserved(statement: str, count: int, interval: float, values: dict[str, float]) -> Slots:
     with connection.cursor() as cursor:
-        cursor.execute(statement, values | {"length": count * interval})
+        cursor.execute(statement, values | {"length": count * interval, "believed": _believed(count, interval)})
         end, wait, *known = cursor.fetchone()
     return Slots(time.monotonic() + wait, interval, count, end, *known)

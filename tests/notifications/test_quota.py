@@ -113,3 +113,12 @@ def test_an_account_that_was_asked_in_the_future_is_asked_again(now):
     quota.refresh(allowing(rate=20.0), now=now)
 
     assert SendPace.objects.get().account_rate == 20.0
+
+
+def test_a_call_that_begins_while_ses_answers_is_counted(now):
+    transport, begun = allowing(quota=100.0), []
+    transport.account = lambda: begun.append(timezone.now()) or transport.allows
+
+    quota.refresh(transport, now=now)
+
+    assert SendPace.objects.get().account_seen_at < begun[0]
