@@ -29,13 +29,14 @@ _ADVICE = (
     ("reported the mail", "Suppress or delete whoever did not ask for it, or narrow the audience, then resume."),
     ("quota", "SES counts a rolling 24 hours. Resume when there is room again, or ask AWS for a higher quota."),
     ("Sending is paused", "Look at bounces and complaints in the SES console, switch sending on again there, then resume."),
+    ("dedicated IP pool", "Correct the pool of the configuration set in SES, then resume."),
     ("configuration set", "Correct SES_CONFIGURATION_SET, restart the workers, then resume."),
     ("sandbox", "Verify the sender in SES, or ask AWS for production access; then resume."),
     ("not verified", "Verify the sender's domain in SES; then resume."),
     ("suspended", "Open the SES console: AWS tells there why, and what it wants to hear. Then resume."),
+    ("clock", "Give the workers working AWS credentials, look at this machine's clock, then resume."),
     ("credentials", "Give the workers working AWS credentials and restart them; then resume."),
     ("endpoint of SES", "Correct SES_REGION (and AWS_ENDPOINT_URL), restart the workers, then resume."),
-    ("clock", "Give the workers working AWS credentials, look at this machine's clock, then resume."),
     ("secret key", "Give the workers working AWS credentials and restart them; then resume."),
 )
 _OTHER_ADVICE = "Run `manage.py ses_doctor`: it says what keeps mail from leaving. Then resume: nobody gets it twice."
