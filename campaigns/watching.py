@@ -6,7 +6,7 @@ is unique in the database, so any number of processes may watch.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from django.db.models import Count, F, Q, QuerySet
 from campaigns import reporting, tracking
 from campaigns.models import Campaign, CampaignStatus, EmailSend, RaisedAlarm, SendAttempt
 from notifications import quota as ses_quota
-from notifications.models import ACCEPTED, UNSETTLED, DeliveryStatus, EmailEvent
+from notifications.models import ACCEPTED, DeliveryStatus, EmailEvent
 
 log = structlog.get_logger("campaigns")
 
@@ -32,7 +32,7 @@ QUOTA_SHARE = 0.9
 _RECENT = timedelta(minutes=2)
 _RECENT_EVENTS = timedelta(minutes=10)
 _A_DAY = timedelta(hours=24)
-_MOST_CAMPAIGNS = 50
+_MOST_CAMPAIGNS = 500
 _MOST_BALANCED = 20
 _MOST_EVENTS = 1_000
 _NAMED = 10
@@ -157,7 +157,8 @@ def _left_behind(campaign: Campaign, account: dict[str, int]) -> bool:
 
 
 def _no_progress(now: datetime, quota: Quota | None) -> Iterator[Alarm]:
-    sending = list(Campaign.objects.filter(status=CampaignStatus.SENDING).order_by("pk")[:_MOST_CAMPAIGNS])
+    oldest_first = F("loop_seen_at").asc(nulls_first=True)
+    sending = list(Campaign.objects.filter(status=CampaignStatus.SENDING).order_by(oldest_first)[:_MOST_CAMPAIGNS])
     # At a very slow pace even a campaign that is well may have to wait for its slot.
     patience = max(STANDSTILL, timedelta(seconds=3 * len(sending) / settings.SES_MAX_SEND_RATE))
     for campaign in sending:
@@ -168,14 +169,19 @@ def _no_progress(now: datetime, quota: Quota | None) -> Iterator[Alarm]:
 
 
 def _stands_still(campaign: Campaign, since: datetime) -> bool:
-    """Whether something is left to do and no call that was begun since has ended with an answer, or none."""
+    """Whether nobody was skipped since, and no call that was begun since has ended with an answer, or none.
+
+    Something is left to do: a campaign of which all is settled would have been finished long ago.
+    """
     sends = EmailSend.objects.filter(campaign=campaign)
     # A call under way is no progress yet: with SES out of reach there is one most of the time.
     if sends.filter(call_started_at__gt=since).exclude(status=DeliveryStatus.SENDING).exists():
         return False
+    if sends.filter(skipped_at__gt=since).exists():
+        return False
     if campaign.enrolled_through is not None:
         return campaign.loop_seen_at is None or campaign.loop_seen_at < since
-    return sends.filter(status__in=UNSETTLED).exists()
+    return True
 
 
 def _held(now: datetime, quota: Quota | None) -> bool:
@@ -194,16 +200,16 @@ def _called_today(limit: int, now: datetime) -> int:
 
 def _unknown_share(now: datetime) -> Iterator[Alarm]:
     live = Q(status__in=[CampaignStatus.SENDING, CampaignStatus.PAUSED]) | Q(finished_at__gt=now - _A_DAY)
-    campaigns = Campaign.objects.filter(live).order_by("-pk").values_list("pk", flat=True)[:_MOST_CAMPAIGNS]
-    for campaign_id, unknown in sorted(_unknown(campaigns).items()):
+    for campaign_id, unknown in sorted(_unknown(Campaign.objects.filter(live)).items()):
         enough = round(unknown / UNKNOWN_SHARE)
         called = EmailSend.objects.filter(campaign=campaign_id, status__in=_CALLED)[:enough].count()
         if unknown > UNKNOWN_SHARE * called:
             yield Alarm("unknown_share", campaign_id, {"unknown": unknown, "called": called, "share": round(unknown / called, 4)})
 
 
-def _unknown(campaign_ids: Iterable[int]) -> Counter[int]:
-    rows = EmailSend.objects.filter(campaign__in=list(campaign_ids), status=DeliveryStatus.UNKNOWN)
+def _unknown(campaigns: "QuerySet[Campaign]") -> Counter[int]:
+    # By the index of the few rows that ever were unknown, however many campaigns there are.
+    rows = EmailSend.objects.filter(campaign__in=campaigns, status=DeliveryStatus.UNKNOWN, unknown_at__isnull=False)
     return Counter(dict(rows.values_list("campaign").annotate(n=Count("*")).order_by()))
 
 

@@ -96,7 +96,7 @@ def test_a_retry_whose_first_mail_had_left_too_is_told(campaign, now):
 def test_a_retry_that_the_first_mail_made_needless_is_none(campaign, now):
     send = EmailSendFactory(campaign=campaign, unsettled=True)
     settling.retry([send.pk], by="ada", why="why", now=now)
-    EmailSend.objects.update(sent_at=now, message_id="first")
+    EmailSend.objects.update(sent_at=now, call_started_at=now, message_id="first")
     SendAttempt.objects.update(sent_at=now, message_id="first")
 
     assert alarms(now) == []
@@ -135,6 +135,36 @@ def test_one_that_sent_something_within_them_is_none(campaign, now):
     EmailSendFactory(campaign=campaign, sent_at=now, call_started_at=now - timedelta(seconds=110))
 
     assert alarms(now) == []
+
+
+def test_one_that_skips_people_makes_progress(campaign, now):
+    EmailSendFactory(campaign=campaign)
+    EmailSendFactory(campaign=campaign, skipped_at=now - timedelta(seconds=20), skip_reason="suppressed")
+
+    assert alarms(now) == []
+
+
+def test_a_campaign_of_which_all_is_settled_and_that_still_sends_is_an_alarm(campaign, now):
+    EmailSendFactory(campaign=campaign, accepted=True)
+    EmailSend.objects.update(call_started_at=now - timedelta(hours=3), sent_at=now - timedelta(hours=3))
+
+    assert alarms(now) == [("no_progress", campaign.pk)]
+
+
+def test_sixty_campaigns_that_are_well_hide_none_that_is_not(campaign, now):
+    EmailSendFactory(campaign=campaign)
+    type(campaign).objects.update(loop_seen_at=now - timedelta(hours=1))
+    for well in CampaignFactory.create_batch(60, sending=True, loop_seen_at=now):
+        EmailSendFactory(campaign=well, accepted=True)
+
+    assert alarms(now) == [("no_progress", campaign.pk)]
+
+
+def test_sixty_newer_campaigns_hide_no_unknown_sends(campaign, now):
+    EmailSendFactory.create_batch(2, campaign=campaign, unsettled=True)
+    CampaignFactory.create_batch(60, paused=True)
+
+    assert ("unknown_share", campaign.pk) in alarms(now)
 
 
 def test_another_campaigns_progress_is_not_its_own(campaign, now):
