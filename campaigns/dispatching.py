@@ -1,5 +1,6 @@
 """A turn of a campaign's loop: enrol, then chunk after chunk claim, send at the reserved pace and record."""
 
+import copy
 import math
 import time
 import uuid
@@ -64,10 +65,18 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
         return Chunk(more=False)
     enrolled = enrolling.enrol(campaign_id, seconds=_ENROL_SECONDS)
     quota.refresh(transport, now=clock())
-    turn = _Turn(campaign_id, transport, clock, partial(lifecycle.give_sign_of_life, campaign_id))
+    turn = _Turn(
+        campaign_id,
+        transport,
+        clock,
+        sign_of_life=partial(lifecycle.give_sign_of_life, campaign_id),
+        pass_on=partial(lifecycle.wake, campaign_id, ticket),
+    )
     lanes.wake_resting(campaign_id, loops=turn.loops, now=clock())
     busy = turn.run()
     if lifecycle.finish_campaign(campaign_id, now=clock()):
+        return Chunk(more=False)
+    if turn.passed_on:
         return Chunk(more=False)
     if busy or not enrolled:
         return Chunk(more=True, generation=ticket)
@@ -103,10 +112,18 @@ def _turn_of_lane(campaign_id: int, lane: int, generation: int, *, transport: Tr
     ticket = lanes.use_ticket(campaign_id, lane, generation, now=clock())
     if ticket is None:
         return Chunk(more=False)
-    turn = _Turn(campaign_id, transport, clock, partial(lanes.give_sign_of_life, campaign_id, lane))
-    if lane < turn.loops and not catching_up.is_behind() and turn.run():
+    turn = _Turn(
+        campaign_id,
+        transport,
+        clock,
+        sign_of_life=partial(lanes.give_sign_of_life, campaign_id, lane),
+        pass_on=partial(lanes.wake, campaign_id, ticket, lane),
+    )
+    busy = lane < turn.loops and not catching_up.is_behind() and turn.run()
+    if busy and not turn.passed_on:
         return Chunk(more=True, generation=ticket)
-    lanes.rest(campaign_id, lane, ticket)
+    if not busy:
+        lanes.rest(campaign_id, lane, ticket)
     # The loop may have found this lane's last mails still in flight.
     lifecycle.finish_campaign(campaign_id, now=clock())
     return Chunk(more=False)
@@ -130,11 +147,24 @@ class _WhileCaughtUp:
 
 
 class _Turn:
-    """Some seconds of one loop: chunks are claimed while the calls of the one before are in flight."""
+    """Some seconds of one loop: chunks are claimed while the calls of the one before are in flight.
 
-    def __init__(self, campaign_id: int, transport: Transport, clock: Clock, sign_of_life: Callable[[], None]) -> None:
-        self.transport, self.clock = transport, clock
+    `pass_on` wakes the next turn; called here, and `passed_on` set, when all that is left of this one is a call that hangs.
+    """
+
+    def __init__(
+        self,
+        campaign_id: int,
+        transport: Transport,
+        clock: Clock,
+        *,
+        sign_of_life: Callable[[], None],
+        pass_on: Callable[[], object],
+    ) -> None:
+        self.transport, self.clock, self.pass_on, self.passed_on = transport, clock, pass_on, False
         self.campaign = Campaign.objects.get(pk=campaign_id)
+        # As it was: whoever resumes it meanwhile has looked at what this turn may find.
+        self.found = copy.copy(self.campaign)
         self.rate = pacing.allowed_rate()
         sending = Campaign.objects.filter(status=CampaignStatus.SENDING).count()
         self.loops = lanes.loops_for(self.rate, sending_campaigns=sending)
@@ -157,11 +187,22 @@ class _Turn:
                 rate=self.rate,
                 more=self._chunk_in_time,
                 most_refused=settings.CAMPAIGN_PAUSE_SAME_ERRORS,
+                on_halt=self._stop,
+                on_lingering=self._linger,
             )
         finally:
             self.ledger.release()
+        return self._comes_back(report)
+
+    def _linger(self, report: delivering.Report) -> None:
+        self.ledger.release()
+        if self._comes_back(report):
+            self.passed_on = True
+            self.pass_on()
+
+    def _comes_back(self, report: delivering.Report) -> bool:
         if report.halted:
-            self._pause(report.halted)
+            self._stop(report.halted)
         elif self.ledger.trouble:
             safeguards.protect([self.campaign.pk], now=self.clock())
         return not report.halted and not report.held
@@ -171,14 +212,21 @@ class _Turn:
 
     def _next_chunk(self) -> Sequence[Mail]:
         """The next claimed rows and how to make their mails."""
-        claimed, skipped = self._claim(chunk_size(rate=self.rate, loops=self.all_loops))
-        self.skipped |= skipped > 0
+        claimed = self._claim_somebody()
         if not claimed:
             return ()
         # Only now: claims that outlived a pause are void, so these words are the ones that were resumed with.
         self.campaign.refresh_from_db()
         compose = composing.composer(self.campaign)
         return [Mail(row.id, partial(compose, row)) for row in claimed]
+
+    def _claim_somebody(self) -> list[claiming.Claimed]:
+        while True:
+            claimed, skipped = self._claim(chunk_size(rate=self.rate, loops=self.all_loops))
+            self.skipped |= skipped > 0
+            # A chunk of which nobody may get it takes no slot, so it needs no turn of its own either.
+            if claimed or not skipped or self.until - time.monotonic() < _TOO_SHORT:
+                return claimed
 
     @transaction.atomic
     def _claim(self, limit: int) -> tuple[list[claiming.Claimed], int]:
@@ -205,10 +253,10 @@ class _Turn:
     def _left_of_quota(self) -> int | None:
         return quota.left_for_outreach(rate=self.rate, now=self.clock(), sent_since=reporting.called_since)
 
-    def _pause(self, reason: str) -> None:
-        # Somebody may have paused or finished it in the same moment; then it is still already.
+    def _stop(self, reason: str) -> None:
+        # Somebody may have paused or finished it meanwhile, or mended the cause and resumed it.
         with suppress(lifecycle.WrongStatus):
-            lifecycle.pause_campaign(self.campaign, by="SES", reason=reason)
+            lifecycle.stop_campaign(self.found, by="SES", reason=reason)
 
 
 def _one_at_a_time() -> None:

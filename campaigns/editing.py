@@ -1,6 +1,7 @@
 """Changing a campaign's words and audience. While it sends, every recipient gets the same."""
 
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -74,4 +75,5 @@ def _write(campaign: Campaign, words: dict[str, Any], *, by: str) -> None:
     campaign.save(update_fields=[*words, "updated_at"])
     if campaign.audience != audience:
         left = enrolling.let_go(campaign)
-        log.info("campaign_audience_changed", campaign_id=campaign.pk, by=by, left=left)
+        words = {"campaign_id": campaign.pk, "by": by, "left": left}
+        transaction.on_commit(partial(log.info, "campaign_audience_changed", **words))

@@ -83,7 +83,7 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     _move(campaign, CampaignStatus.SENDING, **stamps)
     # The first people at once, so that the answer can already say how many are planned.
     enrolling.enrol_batch(campaign.pk)
-    log.info("campaign_started", campaign_id=campaign.pk, by=by)
+    _tell("campaign_started", campaign_id=campaign.pk, by=by)
     if wakes:
         transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
 
@@ -93,10 +93,20 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
-    _move(campaign, CampaignStatus.PAUSED, pause_reason=(reason or f"Paused by {by}.")[:500])
-    # A chunk that is under way may not go on with old words when sending is resumed at once.
-    claiming.release_all(campaign.pk)
-    log.info("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+    _pause(campaign, by=by, reason=reason or f"Paused by {by}.")
+
+
+@transaction.atomic
+def stop_campaign(campaign: Campaign, *, by: str, reason: str) -> None:
+    """Pause a campaign by a machine, for a reason that a person must act upon. Raises WrongStatus if none is needed.
+
+    That is when it does not send any more, or was resumed since `campaign` was read: who resumes it has looked at
+    what had happened until then, and who paused it keeps their own reason.
+    """
+    same_run = Campaign.objects.filter(status=CampaignStatus.SENDING, sending_since=campaign.sending_since)
+    if not same_run.select_for_update(no_key=True).filter(pk=campaign.pk).exists():
+        raise WrongStatus("It has been paused, finished or resumed meanwhile.")
+    _pause(campaign, by=by, reason=reason)
 
 
 def pause_every_campaign(*, by: str, reason: str) -> int:
@@ -104,7 +114,7 @@ def pause_every_campaign(*, by: str, reason: str) -> int:
     paused = 0
     for campaign in Campaign.objects.filter(status=CampaignStatus.SENDING).order_by("pk"):
         with suppress(WrongStatus):
-            pause_campaign(campaign, by=by, reason=reason)
+            stop_campaign(campaign, by=by, reason=reason)
             paused += 1
     return paused
 
@@ -123,7 +133,7 @@ def take_up_again(campaign: Campaign, *, by: str, now: datetime) -> None:
         raise CampaignNotSendable(" ".join(problems))
     stamps = {"loop_seen_at": now, "woken_at": now, "sending_since": Now()}
     _move(campaign, CampaignStatus.SENDING, finished_at=None, pause_reason="", **stamps)
-    log.info("campaign_taken_up_again", campaign_id=campaign.pk, by=by)
+    _tell("campaign_taken_up_again", campaign_id=campaign.pk, by=by)
     transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
 
 
@@ -132,7 +142,7 @@ def return_to_draft(campaign: Campaign, *, by: str) -> None:
     """Make a paused campaign a draft again. Raises WrongStatus."""
     if campaign.status != CampaignStatus.DRAFT:
         _move(campaign, CampaignStatus.DRAFT, pause_reason="")
-        log.info("campaign_returned_to_draft", campaign_id=campaign.pk, by=by)
+        _tell("campaign_returned_to_draft", campaign_id=campaign.pk, by=by)
 
 
 @transaction.atomic
@@ -146,7 +156,7 @@ def finish_campaign(campaign_id: int, *, now: datetime) -> bool:
     if EmailSend.objects.filter(campaign_id=campaign_id, status__in=UNSETTLED).exists():
         return False
     enrolled.update(status=CampaignStatus.SENT, finished_at=now, updated_at=now)
-    log.info("campaign_finished", campaign_id=campaign_id)
+    _tell("campaign_finished", campaign_id=campaign_id)
     return True
 
 
@@ -205,6 +215,18 @@ def continue_campaign(campaign: Campaign, *, now: datetime) -> None:
     if campaign.status != CampaignStatus.SENDING:
         raise WrongStatus(f"The campaign is {campaign.status}, not sending.")
     _wake_if_quiet(Campaign.objects.filter(pk=campaign.pk), now=now)
+
+
+def _pause(campaign: Campaign, *, by: str, reason: str) -> None:
+    _move(campaign, CampaignStatus.PAUSED, pause_reason=reason[:500])
+    # A chunk that is under way may not go on with old words when sending is resumed at once.
+    claiming.release_all(campaign.pk)
+    _tell("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+
+
+def _tell(event: str, **words: Any) -> None:
+    """A line about what has been committed, and none about what was not."""
+    transaction.on_commit(partial(log.info, event, **words))
 
 
 def _loop_lives(campaign: Campaign, now: datetime) -> bool:

@@ -14,13 +14,12 @@ from django.db.models import Q, QuerySet
 
 from campaigns import claiming, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
+from notifications import calling
 from notifications.meaning import SIMULATOR_DOMAIN
 
 log = structlog.get_logger("campaigns")
 
 _WINDOW = timedelta(seconds=60)
-_TOLERATED_UNKNOWN = 5
-_UNKNOWN_SHARE = 0.01
 # A call ends at most this long after it was started.
 _LONGEST_CALL = timedelta(minutes=2)
 _FEWEST = 3
@@ -45,9 +44,9 @@ def protect(campaign_ids: list[int] | None = None, *, now: datetime) -> int:
     paused = 0
     for campaign in chosen.order_by("pk"):
         if reason := find_danger(campaign.pk, now=now):
-            # Somebody may have paused or finished it in the same moment; then it is still already.
+            # Somebody may have paused, finished or resumed it in the same moment.
             with suppress(lifecycle.WrongStatus):
-                lifecycle.pause_campaign(campaign, by="safeguard", reason=reason)
+                lifecycle.stop_campaign(campaign, by="safeguard", reason=reason)
                 paused += 1
     return paused
 
@@ -86,9 +85,9 @@ def _no_answers(sends: "QuerySet[EmailSend]", since: datetime, now: datetime) ->
     # Rows of a worker that was lost say nothing about SES.
     unknown = sends.filter(unknown_at__gt=begin).exclude(error=claiming.LOST_DURING_CALL)
     count = unknown.order_by()[:10_000].count()
-    if count <= _TOLERATED_UNKNOWN:
+    if count <= calling.TOLERATED_UNKNOWN:
         return ""
-    enough = round(count / _UNKNOWN_SHARE)
+    enough = round(count / calling.UNKNOWN_SHARE)
     if sends.filter(call_started_at__gt=begin)[:enough].count() >= enough:
         return ""
     error = unknown.order_by("-unknown_at").values_list("error", flat=True)[0]

@@ -22,6 +22,9 @@ _STALLED = "The machine stalled before the call."
 # Two calls are never closer than such a share of the interval, however late the first was: so that a sliding second
 # holds about one mail more than it should, and what a hiccup delayed is caught up with all the same.
 _SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.98
+# So many mails may have left without an answer, or this share of them, before it is time to look.
+TOLERATED_UNKNOWN = 5
+UNKNOWN_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +52,20 @@ def parcels(mails: Iterable[Started], transport: Transport, *, together: int) ->
 
 
 class Calls:
-    """The calls of one delivery. `enough` says why no further one is worth making; empty while they are."""
+    """The calls of one delivery. `enough` says why no further one is worth making; empty while they are.
 
-    def __init__(self, transport: Transport, *, rate: float, most_refused: int) -> None:
-        self.transport, self.most_refused = transport, most_refused
+    `halted` is why a person must act, `silent` that too many calls had no answer.
+    """
+
+    def __init__(self, transport: Transport, *, rate: float, most_refused: int, most_senders: int) -> None:
+        self.transport, self.most_refused, self.most_senders = transport, most_refused, most_senders
         self.enough = ""
+        self.halted = ""
+        self.silent = False
         self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
         self._next = 0.0
-        self._refused = 0
+        # Not exact between threads; a run that is told from another by one or two is none.
+        self._refused = self._senders = self._unknown = self._answers = 0
         self._one_by_one = threading.Lock()
 
     def make(self, parcel: Sequence[Started], *, interval: float, checked_at: float) -> list[Settled]:
@@ -89,12 +98,21 @@ class Calls:
     def heed(self, outcomes: Sequence[Outcome]) -> None:
         """See whether the next call is worth making; at once, for the sake of the calls that wait for their slots."""
         for outcome in outcomes:
-            if outcome.verdict in {Verdict.HALT, Verdict.WAIT}:
+            verdict = outcome.verdict
+            self._refused = self._refused + 1 if verdict is Verdict.REFUSED else 0
+            self._senders = self._senders + 1 if outcome.about_sender else 0
+            self._unknown += verdict is Verdict.UNKNOWN
+            self._answers += 1
+            if verdict is Verdict.HALT and (not outcome.about_sender or self._senders >= self.most_senders):
+                self.halted = self.halted or outcome.error
+            if verdict is Verdict.WAIT:
                 self.enough = self.enough or outcome.error
-            # Not exact between threads; a run that is told from another by one or two is none.
-            self._refused = self._refused + 1 if outcome.verdict is Verdict.REFUSED else 0
             if self._refused >= self.most_refused:
                 self.enough = self.enough or f"The last {self._refused} mails were refused."
+        if self._unknown > max(TOLERATED_UNKNOWN, UNKNOWN_SHARE * self._answers):
+            self.silent = True
+            self.enough = self.enough or f"SES did not answer {self._unknown} calls."
+        self.enough = self.enough or self.halted
 
     def _wait_for_slot(self, moment: float, interval: float, *, mails: int) -> None:
         """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""

@@ -74,8 +74,8 @@ UPDATE transactional_emails t
 RETURNING t.status
 """
 
-# After an answer that says "a person must act" nothing waiting is tried for so long.
-HALT_SECONDS = 60.0
+# Longer than the others rest that wait behind it: they get their turn, if only the first one's sender is at fault.
+_HALT_SECONDS = 300.0
 _LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
 _TOO_LATE = "It could not leave for {hours} hours and was given up (TRANSACTIONAL_GIVE_UP_HOURS)."
 # What a mail says that may have left is kept this long, so that a person can look and decide.
@@ -128,7 +128,7 @@ class TransactionalLedger:
 
 def _store_outcomes(rows: list[dict[str, Any]], slice_id: UUID) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_RECORD, {"outcomes": ledgers.as_json(rows), "slice": slice_id, "halt": HALT_SECONDS})
+        cursor.execute(_RECORD, {"outcomes": ledgers.as_json(rows), "slice": slice_id, "halt": _HALT_SECONDS})
     if not settings.EMAIL_CONTENT_DAYS:
         done = [row["id"] for row in rows if row["verdict"] in _DONE]
         TransactionalContent.objects.filter(email__in=done).delete()
@@ -138,7 +138,8 @@ def _store_outcomes(rows: list[dict[str, Any]], slice_id: UUID) -> None:
 
 def rest_all(*, until: datetime, error: str) -> None:
     """Let nothing that waits be tried before `until`: a person must act first. What is posted later tries at once."""
-    TransactionalEmail.objects.filter(status=DeliveryStatus.QUEUED).update(retry_at=until, error=error[:2000])
+    waiting = TransactionalEmail.objects.filter(Q(retry_at=None) | Q(retry_at__lt=until), status=DeliveryStatus.QUEUED)
+    waiting.update(retry_at=until, error=error[:2000])
 
 
 def waiting_since(*, now: datetime) -> datetime | None:

@@ -13,12 +13,16 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from django.db import Error as DatabaseError
 
 from notifications import calling, pacing
+from notifications.call_logging import log_unmade
 from notifications.ledgers import Ledger, Settled
 from notifications.messages import OutgoingMessage, UnsendableMessage
 from notifications.transports.base import Outcome, Transport, Verdict
+
+log = structlog.get_logger("notifications")
 
 # Slots this far ahead are not worth holding claims for: the chunk ends and is woken again.
 LONGEST_WAIT = 8.0
@@ -34,6 +38,9 @@ _FEWEST_TOGETHER = 10
 _LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
 _GLANCE = 0.02
+# Calls that hang longer after the last was made keep nobody waiting, when they are so few.
+_LINGERING = 1.0  # seconds
+_FEW = 2
 _NOT_STARTED = Outcome(Verdict.WAIT, error="PostgreSQL was away before the call.")
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
@@ -52,14 +59,19 @@ class Mail:
 
 @dataclass(frozen=True)
 class Report:
-    """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach."""
+    """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach, `silent` that SES was."""
 
     halted: str = ""
     held: bool = False
+    silent: bool = False
 
 
 def _nothing_more() -> Sequence[Mail]:
     return ()
+
+
+def _ignore(_word: object) -> None:
+    pass
 
 
 def deliver(
@@ -71,20 +83,26 @@ def deliver(
     more: Callable[[], Sequence[Mail]] = _nothing_more,
     urgent: bool = False,
     most_refused: int = 1000,
+    most_senders: int = 1,
+    on_halt: Callable[[str], object] = _ignore,
+    on_lingering: Callable[[Report], object] = _ignore,
 ) -> Report:
     """Send mails at `rate` per second, shared with every other worker, and record each outcome.
 
     `more` is asked for further mails when these are on their way, until it has none: at high rates calls
     are in flight while the next chunk is claimed. `urgent` mails go ahead of everybody's reserved slots.
 
-    Stops early when the transport says that a person must act or asks for a pause, when it refuses `most_refused`
-    in a row, when the ledger refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails
-    that were not started stay claimed: the caller releases them.
+    Stops early when the transport says that a person must act (about the sender alone: `most_senders` times in a row) or
+    asks for a pause, when it refuses `most_refused` in a row or leaves too many without an answer, when the ledger
+    refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were not started
+    stay claimed: the caller releases them.
+
+    `on_halt` hears at once why a person must act, `on_lingering` how it ended when nothing is left but a call that hangs.
     """
-    delivery = _Delivery(
-        mails, ledger=ledger, transport=transport, rate=rate, more=more, urgent=urgent, most_refused=most_refused
-    )
-    return delivery.run()
+    calls = calling.Calls(transport, rate=rate, most_refused=most_refused, most_senders=most_senders)
+    delivery = _Delivery(calls, ledger=ledger, rate=rate, urgent=urgent)
+    delivery.on_halt, delivery.on_lingering = on_halt, on_lingering
+    return delivery.run(mails, more)
 
 
 def mails_together(transport: Transport, rate: float) -> int:
@@ -94,27 +112,18 @@ def mails_together(transport: Transport, rate: float) -> int:
 
 
 class _Delivery:
-    def __init__(
-        self,
-        mails: Sequence[Mail],
-        *,
-        ledger: Ledger,
-        transport: Transport,
-        rate: float,
-        more: Callable[[], Sequence[Mail]],
-        urgent: bool,
-        most_refused: int,
-    ) -> None:
-        self.mails, self.ledger, self.transport, self.rate, self.more = mails, ledger, transport, rate, more
-        self.urgent = urgent
-        self.calls = calling.Calls(transport, rate=rate, most_refused=most_refused)
-        self._take_together(mails_together(transport, rate))
+    def __init__(self, calls: calling.Calls, *, ledger: Ledger, rate: float, urgent: bool) -> None:
+        self.calls, self.ledger, self.rate, self.urgent = calls, ledger, rate, urgent
+        self.transport = calls.transport
+        self.on_halt: Callable[[str], object] = _ignore
+        self.on_lingering: Callable[[Report], object] = _ignore
+        self._take_together(mails_together(calls.transport, rate))
         self.flying: set[Future[list[Settled]]] = set()
         self.ended: list[Settled] = []
         self.record_at = 0.0
         self.rest = 0.0
         self.ended_by = ""
-        self.halted = ""
+        self.halted = self.ending = False
         self.held = False
 
     def _take_together(self, together: int) -> None:
@@ -130,18 +139,22 @@ class _Delivery:
         """Why nothing more should be started; empty while something should."""
         return self.ended_by or self.calls.enough
 
-    def run(self) -> Report:
+    def report(self) -> Report:
+        """How it has ended as far as is known."""
+        return Report(halted=self.calls.halted, held=self.held, silent=self.calls.silent)
+
+    def run(self, mails: Sequence[Mail], more: Callable[[], Sequence[Mail]]) -> Report:
         # Threads are made when they are needed; so many are when every mail turns out to go alone.
         with ThreadPoolExecutor(max(self.hands, 2 * _LARGEST_GROUP), thread_name_prefix="send") as pool:
             try:
-                mails = self.mails
                 while mails:
                     self._send(mails, pool)
-                    mails = () if self.stopped() else self.more()
+                    mails = () if self.stopped() else more()
+                self._wait_for_answers()
             finally:
                 # Also when the database failed a moment ago: what left must be written down.
                 self._record_until_none_flies()
-        return Report(halted=self.halted, held=self.held)
+        return self.report()
 
     def _send(self, mails: Sequence[Mail], pool: ThreadPoolExecutor) -> None:
         if self.urgent and pacing.urgent_wait(rate=self.rate) > LONGEST_WAIT:
@@ -186,14 +199,20 @@ class _Delivery:
             if slots.slowed_down:
                 self.ended_by = "SES throttled somebody: the next turn has the new pace"
                 return slots, used
-            if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
-                pacing.give_back(slots, used=used)
-                slots, used = pacing.reserve(left, rate=self.rate, late=True), 0
+        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
+            slots, used = self._later(slots, used, left), 0
         if slots.at(used) - time.monotonic() > LONGEST_WAIT:
             self.ended_by, self.held = "the next free slot is far ahead", True
             return slots, used
         self._record_until(slots.at(used) - _LEAD)
         return slots, used
+
+    def _later(self, slots: pacing.Slots, used: int, left: int) -> pacing.Slots:
+        """Slots from now on for those that passed: to catch up would squeeze mails together, here and in other threads."""
+        if self.urgent:
+            return pacing.reserve_urgent(left, rate=self.rate)
+        pacing.give_back(slots, used=used)
+        return pacing.reserve(left, rate=self.rate, late=True)
 
     def _send_group(
         self,
@@ -232,9 +251,12 @@ class _Delivery:
                 made[mail.id] = mail.make()
             except UnsendableMessage as error:
                 failed.append(Settled(mail.id, Outcome(Verdict.REFUSED, error=str(error)), time.monotonic()))
+                self.calls.heed([failed[-1].outcome])
+                if self.calls.enough:
+                    break
         if failed:
-            self.calls.heed([one.outcome for one in failed])
             self.ledger.record(failed)
+            log_unmade(failed)
         return made
 
     def _wait_for_hands(self) -> None:
@@ -248,7 +270,16 @@ class _Delivery:
             self._take_in(timeout=0)
         self._take_in(timeout=0)
 
+    def _wait_for_answers(self) -> None:
+        """Those of usual calls; when a few others hang, the caller hears of it and may go on."""
+        until = time.monotonic() + _LINGERING
+        while self.flying and time.monotonic() < until:
+            self._take_in(timeout=_RECORD_EVERY)
+        if 0 < len(self.flying) <= _FEW:
+            self.on_lingering(self.report())
+
     def _record_until_none_flies(self) -> None:
+        self.ending = True
         while self.flying or self.ended:
             self._take_in(timeout=_RECORD_EVERY)
 
@@ -261,17 +292,20 @@ class _Delivery:
             self.ledger.record(self.ended)
             self.ended, self.record_at = [], time.monotonic() + _RECORD_EVERY
         # Last: should the database fail now, the answers are recorded, or will be at the end.
-        self._heed(came)
+        try:
+            self._heed([one.outcome for one in came])
+        except DatabaseError:
+            # At the end the answers that still come must be recorded all the same.
+            if not self.ending:
+                raise
+            log.exception("answer_not_heeded")
 
-    def _heed(self, settled: Iterable[Settled]) -> None:
+    def _heed(self, outcomes: Iterable[Outcome]) -> None:
         """What an answer means for everybody's pace, and whether a person must act."""
-        waits: list[Outcome] = []
-        for one in settled:
-            if one.outcome.verdict is Verdict.HALT:
-                self.halted = one.outcome.error
-            elif one.outcome.verdict is Verdict.WAIT:
-                waits.append(one.outcome)
-        if waits:
+        if self.calls.halted and not self.halted:
+            self.halted = True
+            self.on_halt(self.calls.halted)
+        if waits := [outcome for outcome in outcomes if outcome.verdict is Verdict.WAIT]:
             if any(outcome.throttled for outcome in waits):
                 pacing.slow_down()
             self.rest = max(self.rest, *(outcome.retry_after for outcome in waits))

@@ -132,7 +132,7 @@ def judge(error: ClientError) -> Outcome:
         # SES may have taken the mail before it failed.
         return Outcome(Verdict.UNKNOWN, error=said)
     if reason := _halting_reason(code, detail, status):
-        return Outcome(Verdict.HALT, error=f"{reason} ({said})")
+        return _halt(reason, said)
     if code in _THROTTLING or status == 429:
         return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_A_THROTTLE, throttled=True)
     if 400 <= status < 500:
@@ -151,7 +151,7 @@ def judge_entry(result: Mapping[str, Any]) -> Outcome:
     if status == "SUCCESS":
         return Outcome(Verdict.ACCEPTED, message_id=str(result.get("MessageId") or ""))
     if reason := _ENTRY_HALTING.get(status) or _halting_reason("", detail, 400):
-        return Outcome(Verdict.HALT, error=f"{reason} ({said})")
+        return _halt(reason, said)
     if status == "ACCOUNT_THROTTLED":
         return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_A_THROTTLE, throttled=True)
     if status == "TRANSIENT_FAILURE":
@@ -173,6 +173,10 @@ def judge_failure(error: BaseException) -> Outcome:
     if isinstance(error, _NEVER_SENT) or _broke_in_handshake(error):
         return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE)
     return Outcome(Verdict.UNKNOWN, error=said)
+
+
+def _halt(reason: str, said: str) -> Outcome:
+    return Outcome(Verdict.HALT, error=f"{reason} ({said})", about_sender=reason in {_UNVERIFIED, _SANDBOX})
 
 
 def _judge_no_client(cause: BaseException) -> Outcome:

@@ -28,7 +28,7 @@ def quota_of(settings, now):
 def claimed_by_a_loop(campaign):
     """How many rows one chunk of a loop claims."""
     try:
-        turn = dispatching._Turn(campaign.pk, MemoryTransport(), timezone.now, lambda: None)
+        turn = dispatching._Turn(campaign.pk, MemoryTransport(), timezone.now, sign_of_life=int, pass_on=int)
         return len(turn._claim(1000)[0])
     finally:
         if threading.current_thread() is not threading.main_thread():

@@ -35,6 +35,37 @@ def test_sending_is_safe_to_repeat_from_any_state(now, state, published):
     assert campaign.status == CampaignStatus.SENDING
 
 
+def test_a_machine_does_not_rename_a_persons_pause(now, published):
+    campaign = CampaignFactory(sending=True)
+    found = Campaign.objects.get()
+    lifecycle.pause_campaign(campaign, by="anna")
+
+    with pytest.raises(lifecycle.WrongStatus):
+        lifecycle.stop_campaign(found, by="SES", reason="The daily sending quota of SES is used up.")
+
+    assert Campaign.objects.get().pause_reason == "Paused by anna."
+
+
+def test_a_machine_does_not_pause_what_was_resumed_since_it_looked(now, published):
+    campaign = CampaignFactory(sending=True)
+    found = Campaign.objects.get()
+    lifecycle.pause_campaign(campaign, by="anna")
+    lifecycle.start_campaign(campaign, by="anna", now=now)
+
+    with pytest.raises(lifecycle.WrongStatus):
+        lifecycle.stop_campaign(found, by="SES", reason="The AWS credentials have expired.")
+
+    assert Campaign.objects.get().status == CampaignStatus.SENDING
+
+
+def test_what_was_rolled_back_leaves_no_line(caplog, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        lifecycle.pause_campaign(CampaignFactory(sending=True), by="anna")
+        transaction.set_rollback(True)
+
+    assert "campaign_paused" not in caplog.text
+
+
 def test_the_first_start_is_remembered(now, published):
     campaign = CampaignFactory(done=True)
     first = campaign.started_at

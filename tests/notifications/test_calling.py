@@ -36,8 +36,8 @@ def make(calls, *parcel, checked_at=None):
     return [one.outcome for one in settled]
 
 
-def calls_of(transport, most_refused=20):
-    return calling.Calls(transport, rate=5, most_refused=most_refused)
+def calls_of(transport, most_refused=20, most_senders=1):
+    return calling.Calls(transport, rate=5, most_refused=most_refused, most_senders=most_senders)
 
 
 def answering(*outcomes):
@@ -83,6 +83,38 @@ def test_only_refusals_in_a_row_are_a_run(clock):
     make(calls)
 
     assert calls.enough == "The last 3 mails were refused."
+
+
+def test_a_sender_that_is_not_accepted_ends_nothing_until_it_is_one_of_many(clock):
+    stranger, accepted = Outcome(Verdict.HALT, error="not verified", about_sender=True), Outcome(Verdict.ACCEPTED)
+    calls = calls_of(answering(stranger, accepted, stranger, stranger, stranger), most_senders=3)
+
+    for _ in range(4):
+        make(calls)
+    assert calls.enough == ""
+    make(calls)
+
+    assert (calls.enough, calls.halted) == ("not verified", "not verified")
+
+
+def test_six_calls_without_an_answer_are_enough(clock):
+    calls = calls_of(MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN)))
+
+    for _ in range(9):
+        make(calls)
+
+    assert calls.silent
+    assert len(calls.transport.parcels) == 6
+
+
+def test_one_in_a_hundred_without_an_answer_is_not_enough(clock):
+    outcomes = [Outcome(Verdict.ACCEPTED)] * 99 + [Outcome(Verdict.UNKNOWN)]
+    calls = calls_of(answering(*(outcomes * 8)))
+
+    for _ in range(800):
+        make(calls)
+
+    assert (calls.enough, calls.silent) == ("", False)
 
 
 def test_what_left_is_settled_although_its_log_line_cannot_be_written(clock, monkeypatch):

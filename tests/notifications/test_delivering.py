@@ -303,6 +303,25 @@ def test_a_throttle_that_another_worker_met_ends_a_delivery_at_the_old_pace():
     assert not report.held
 
 
+def test_urgent_mail_that_a_stall_held_up_takes_new_slots():
+    ledger, taken = FakeLedger(), pacing.reserve_urgent(1, rate=5).urgent_taken
+    ledger.start = lambda ids: time.sleep(0.5 if 0 in ids else 0) or set(ids)
+
+    delivering.deliver(mails(3), ledger=ledger, transport=MemoryTransport(), rate=5, urgent=True)
+
+    assert pacing.reserve_urgent(1, rate=5).urgent_taken - taken == 3 + 2 + 1
+
+
+def test_a_mail_that_cannot_be_made_has_its_line(caplog):
+    def unmakeable():
+        raise UnsendableMessage("reply_to", "not an address")
+
+    delivering.deliver([delivering.Mail(7, unmakeable)], ledger=FakeLedger(), transport=MemoryTransport(), rate=1000)
+
+    line = next(r.msg for r in caplog.records if isinstance(r.msg, dict) and r.msg["event"] == "email_send_failed")
+    assert (line["row_id"], line["error"]) == (7, "reply_to: not an address")
+
+
 def test_urgent_mail_that_cannot_leave_soon_moves_nobodys_slots():
     delivering.deliver(mails(1), ledger=FakeLedger(), transport=MemoryTransport(), rate=0.05, urgent=True)
     before = SendPace.objects.get()

@@ -1,0 +1,210 @@
+"""What one turn of a campaign's loop does when calls hang, fail in a row or are not needed, and at whose pace."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from campaigns import dispatching, lanes, lifecycle, tasks
+from campaigns.models import CampaignStatus, EmailSend
+from notifications import delivering, pacing
+from notifications.models import SendPace
+from notifications.transports.base import Account, Outcome, Verdict
+from notifications.transports.memory import MemoryTransport
+from tests.factories import CampaignFactory, EmailSendFactory, SuppressionFactory
+
+pytestmark = pytest.mark.django_db
+
+EXPIRED = Outcome(Verdict.HALT, error="The AWS credentials have expired: give the workers fresh ones.")
+
+
+class Hanging(MemoryTransport):
+    """The first call hangs until it is let go; the others get `answer`."""
+
+    def __init__(self, answer):
+        super().__init__(self.take)
+        self.usual, self.first, self.released = answer, "", threading.Event()
+
+    def take(self, message):
+        self.first = self.first or message.to
+        if message.to == self.first:
+            self.released.wait(60)
+        return self.usual
+
+
+@contextmanager
+def turn_of(campaign, transport):
+    """One turn in a thread of its own, as a worker has it; over when the block is."""
+
+    def run():
+        dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+        connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        transport.released.set()
+        thread.join()
+
+
+def wait_for(probe):
+    for _ in range(600):
+        if probe():
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("waited in vain")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_next_turn_does_not_wait_for_a_call_that_hangs(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=5)
+
+    with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED))):
+        wait_for(lambda: published)
+        left = len(transport.sent)
+
+    assert (left, len(published)) == (4, 1)
+    assert EmailSend.objects.filter(status="sent").count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_campaign_pauses_at_once_although_another_call_hangs(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=5)
+
+    with turn_of(campaign, Hanging(EXPIRED)):
+        wait_for(lambda: type(campaign).objects.filter(status=CampaignStatus.PAUSED, pause_reason=EXPIRED.error))
+
+    assert published == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_old_answer_does_not_pause_what_a_person_has_mended_and_resumed(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=5)
+
+    with turn_of(campaign, Hanging(EXPIRED)):
+        wait_for(lambda: type(campaign).objects.filter(status=CampaignStatus.PAUSED))
+        campaign.refresh_from_db()
+        lifecycle.start_campaign(campaign, by="anna", now=timezone.now())
+
+    campaign.refresh_from_db()
+    assert campaign.status == CampaignStatus.SENDING
+
+
+@pytest.mark.parametrize("together", [1, 50])
+def test_a_run_of_calls_without_an_answer_ends_the_turn_and_pauses(settings, published, together):
+    settings.SES_MAX_SEND_RATE = 400.0
+    campaign = CampaignFactory(sending=True)
+    EmailSendFactory.create_batch(400, campaign=campaign)
+    silent = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN, error="InternalFailure"), most_together=together)
+
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=silent, clock=timezone.now)
+
+    campaign.refresh_from_db()
+    assert EmailSend.objects.filter(status="unknown").count() < 150
+    assert (campaign.status, "did not answer" in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
+
+
+@pytest.mark.parametrize("together", [1, 50])
+def test_a_run_of_refusals_ends_the_turn_and_pauses(settings, published, together):
+    settings.SES_MAX_SEND_RATE = 2000.0
+    campaign = CampaignFactory(sending=True)
+    EmailSendFactory.create_batch(600, campaign=campaign)
+    refusing = MemoryTransport(lambda _message: Outcome(Verdict.REFUSED, error="BadRequest"), most_together=together)
+
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=refusing, clock=timezone.now)
+
+    campaign.refresh_from_db()
+    assert EmailSend.objects.filter(status="failed").count() < 300
+    assert (campaign.status, "the same error" in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
+
+
+def test_mails_that_cannot_be_made_do_not_burn_the_list(settings, published, transport):
+    settings.SES_MAX_SEND_RATE = 5000.0
+    campaign = CampaignFactory(sending=True, reply_to="not an address")
+    EmailSendFactory.create_batch(60, campaign=campaign)
+
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+    assert EmailSend.objects.filter(status="failed").count() == settings.CAMPAIGN_PAUSE_SAME_ERRORS
+
+
+def test_people_who_may_not_get_it_cost_no_turn(settings, published, transport):
+    settings.SES_MAX_SEND_RATE = 5.0
+    campaign = CampaignFactory(sending=True, waiting=81)
+    for send in EmailSend.objects.order_by("pk")[:80]:
+        SuppressionFactory(email=send.email)
+
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+    assert EmailSend.objects.filter(status="skipped").count() == 80
+    assert len(transport.sent) == 1
+
+
+@pytest.fixture
+def delivered(monkeypatch, published):
+    """What turns hand over instead of sending it: how many mails in their first chunk, and at which rate."""
+    seen = []
+    deliver = lambda mails, **words: seen.append((len(mails), words["rate"])) or delivering.Report()  # noqa: E731
+    monkeypatch.setattr(delivering, "deliver", deliver)
+    return seen
+
+
+def take_a_turn(campaign, transport):
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+
+def test_a_turn_asks_ses_what_the_account_allows_and_keeps_to_it(settings, delivered, transport):
+    settings.EMAIL_MODE, settings.SES_MAX_SEND_RATE = "ses", 1000.0
+    transport.allows = Account(2.0, None, 0, sending_enabled=True, in_sandbox=False)
+
+    take_a_turn(CampaignFactory(sending=True, waiting=30), transport)
+
+    assert SendPace.objects.get().account_rate == 2.0
+    assert delivered == [(10, 2.0)]
+
+
+def test_a_turn_after_a_throttle_goes_at_half_the_pace(settings, delivered, transport):
+    settings.SES_MAX_SEND_RATE = 8.0
+    pacing.reserve(1, rate=1000)
+    pacing.slow_down()
+
+    take_a_turn(CampaignFactory(sending=True, waiting=60), transport)
+
+    ((mails, rate),) = delivered
+    assert (mails, rate) == (20, pytest.approx(4.0, abs=0.1))
+
+
+def test_campaigns_share_the_time_and_each_goes_at_the_one_pace(settings, delivered, transport):
+    settings.SES_MAX_SEND_RATE = 10.0
+
+    for campaign in CampaignFactory.create_batch(5, sending=True, waiting=60):
+        take_a_turn(campaign, transport)
+
+    assert delivered == [(10, 10.0)] * 5
+
+
+def test_a_loop_wakes_the_lanes_that_the_rate_asks_for(settings, delivered, transport, monkeypatch):
+    settings.SES_MAX_SEND_RATE = 2500.0
+    woken = []
+    monkeypatch.setattr("campaigns.lanes.publish", lambda _name, *args: woken.append(args) or True)
+    campaign = CampaignFactory(sending=True, waiting=3)
+
+    take_a_turn(campaign, transport)
+
+    assert [lane for _campaign, _generation, lane in woken] == [1, 2]
+
+
+def test_a_lane_that_sent_something_comes_back(settings, fast, transport, monkeypatch):
+    woken = []
+    monkeypatch.setattr("campaigns.lanes.publish", lambda _name, *args: woken.append(args) or True)
+    campaign = CampaignFactory(sending=True, waiting=3)
+    lanes.wake_resting(campaign.pk, loops=2, now=timezone.now())
+    (_, generation, lane) = woken.pop()
+
+    tasks.send_chunk(campaign.pk, generation, lane)
+
+    assert (len(woken), woken[0][2]) == (1, lane)

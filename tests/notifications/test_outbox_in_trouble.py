@@ -1,0 +1,80 @@
+"""When SES refuses one sender, all of them, or says nothing: who waits in the outbox, and for how long."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from notifications import dispatching
+from notifications.models import TransactionalEmail
+from notifications.transports.base import Outcome, Verdict
+from notifications.transports.memory import MemoryTransport
+from notifications.transports.ses_answers import judge_entry
+from tests.notifications import outbox
+
+pytestmark = pytest.mark.django_db
+
+NOT_VERIFIED = judge_entry({"Status": "MESSAGE_REJECTED", "Error": "Email address is not verified."})
+
+
+def refusing(*addresses):
+    """SES that accepts all but the mail to these."""
+    return MemoryTransport(lambda message: NOT_VERIFIED if message.to in addresses else Outcome(Verdict.ACCEPTED))
+
+
+def statuses():
+    return dict(TransactionalEmail.objects.order_by("id").values_list("email", "status"))
+
+
+def let_time_pass(seconds):
+    for mail in TransactionalEmail.objects.exclude(retry_at=None):
+        TransactionalEmail.objects.filter(pk=mail.pk).update(retry_at=mail.retry_at - timedelta(seconds=seconds))
+
+
+def test_a_sender_that_ses_does_not_accept_holds_up_its_own_mail_only():
+    for name in ("stranger", "ada", "grace"):
+        outbox.posted(to=f"{name}@example.com")
+
+    outbox.send(refusing("stranger@example.com"))
+
+    assert statuses() == {"stranger@example.com": "queued", "ada@example.com": "sent", "grace@example.com": "sent"}
+    assert "not verified" in TransactionalEmail.objects.get(status="queued").error
+
+
+def test_when_ses_accepts_no_sender_everything_rests_and_nobody_is_asked_again_at_once():
+    for n in range(20):
+        outbox.posted(to=f"p{n}@example.com")
+    transport = MemoryTransport(lambda _message: NOT_VERIFIED)
+
+    outbox.send(transport)
+    asked = len(transport.parcels)
+    outbox.send(transport)
+
+    assert asked < 20
+    assert len(transport.parcels) == asked
+
+
+def test_those_who_wait_behind_many_bad_senders_get_their_turn():
+    bad = [f"bad{n}@example.com" for n in range(12)]
+    for address in [*bad, "ada@example.com"]:
+        outbox.posted(to=address)
+    transport = refusing(*bad)
+
+    for _minute in range(4):
+        outbox.send(transport)
+        let_time_pass(61)
+
+    assert statuses()["ada@example.com"] == "sent"
+
+
+def test_an_ses_that_says_nothing_is_given_a_rest(settings):
+    settings.SES_MAX_SEND_RATE = 20.0
+    for n in range(30):
+        outbox.posted(to=f"p{n}@example.com")
+    silent = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN, error="InternalFailure"))
+
+    again = dispatching.send_waiting(transport=silent, clock=timezone.now)
+
+    unknown = TransactionalEmail.objects.filter(status="unknown").count()
+    assert (again, 6 <= unknown < 15) == (False, True)
+    assert TransactionalEmail.objects.filter(status="queued", retry_at__gt=timezone.now()).count() == 30 - unknown
