@@ -31,6 +31,9 @@ from tests.chaos.scenarios import (
 )
 
 _AT_ONCE = 4
+# Single calls of several campaigns; and one campaign by bulk calls, in three lanes: a kill hits hundreds of mails at once.
+_SINGLES = {"rate": 200, "campaigns": 4, "people": 400}
+_BULK = {"rate": 2500, "campaigns": 1, "people": 5000}
 
 
 class Tally:
@@ -88,9 +91,9 @@ def end_all(site, campaigns, tally):
     site.kills = 0
 
 
-def keep_sending(site, campaigns, *, people):
+def keep_sending(site, campaigns, *, people, at_once=_AT_ONCE):
     """Have some campaigns under way at any time."""
-    while not mail_will_flow(site, campaigns=_AT_ONCE, mails=people):
+    while not mail_will_flow(site, campaigns=at_once, mails=people):
         campaigns.append(Campaign(site, people))
         start(site, campaigns[-1])
 
@@ -105,17 +108,17 @@ def start(site, campaign):
 
 
 def run_kills(tally, *, kills, seed, seeds):
-    """Random kills, a site of its own for every seed."""
+    """Random kills, a site of its own for every seed; every other one sends by bulk calls."""
     for number in range(seed, seed + seeds):
-        rng = random.Random(number)
-        with sites.running() as site:
+        rng, kind = random.Random(number), _BULK if number % 2 == 0 else _SINGLES
+        with sites.running(rate=kind["rate"]) as site:
             campaigns = []
             with Watcher(site, campaigns, every=1.0) as watcher:
                 for _ in range(kills // seeds):
                     site.until(lambda: site.call("GET", "/healthz", timeout=1)[0] == 200, 60, "web answers")
-                    keep_sending(site, campaigns, people=400)
+                    keep_sending(site, campaigns, people=kind["people"], at_once=kind["campaigns"])
                     kill_while_mail_flows(site, rng, kills=1, is_over=lambda: False, longest_pause=0.5)
-                say(f"seed {number}: {site.kills} kills in {len(campaigns)} campaigns")
+                say(f"seed {number}: {site.kills} kills in {len(campaigns)} campaigns at {kind['rate']}/s")
                 end_all(site, campaigns, tally)
             for campaign in campaigns:
                 tally.add(campaign, watcher)

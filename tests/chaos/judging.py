@@ -15,8 +15,10 @@ PACE_TOLERANCE = 1.5
 def evidence(campaign, watcher=None, *, most_a_second=None) -> Evidence:
     """What is known about one campaign."""
     site = campaign.site
+    everybodys = ledger.read(site.ledger)
     return Evidence(
-        entries=[entry for entry in ledger.read(site.ledger) if entry.campaign == campaign.id],
+        entries=[entry for entry in everybodys if entry.campaign == campaign.id],
+        everybodys=everybodys,
         rows=[Row(*row) for row in site.rows(_ROWS, campaign.id)],
         people=campaign.people,
         flying=set(site.flying),

@@ -10,7 +10,7 @@ TAKEN = Entry(at=100.0, accepted=True, fault="", send_id="k-1", campaign=1, to="
 SENT = Row(1, "k-1", "a@example.com", "sent", sent=True, message_id="m1", started=99.0)
 WAITING = Row(2, "k-2", "b@example.com", "queued", sent=False, message_id="", started=None)
 UNKNOWN = replace(SENT, status="unknown", sent=False, message_id="")
-GOOD = Evidence(entries=[TAKEN], rows=[SENT], people=["a@example.com"])
+GOOD = Evidence(entries=[TAKEN], everybodys=[TAKEN], rows=[SENT], people=["a@example.com"])
 
 
 def test_a_good_run_is_good():
@@ -50,8 +50,8 @@ def test_a_call_after_a_no_is_seen():
 
 
 def test_seven_in_a_sliding_second_are_more_than_six():
-    seven = replace(GOOD, entries=[replace(TAKEN, at=100.95 + n * 0.1) for n in range(7)], most_a_second=6)
-    six = replace(seven, entries=[replace(TAKEN, at=100.0 + n * 0.18) for n in range(60)])
+    seven = replace(GOOD, everybodys=[replace(TAKEN, at=100.95 + n * 0.1) for n in range(7)], most_a_second=6)
+    six = replace(seven, everybodys=[replace(TAKEN, at=100.0 + n * 0.18) for n in range(60)])
 
     assert oracles.pace_is_kept(seven) == ["7 in one second"]
     assert not oracles.pace_is_kept(six)
