@@ -75,5 +75,7 @@ def _write(campaign: Campaign, words: dict[str, Any], *, by: str) -> None:
     campaign.save(update_fields=[*words, "updated_at"])
     if campaign.audience != audience:
         left = enrolling.let_go(campaign)
+        if enrolling.calls_under_way(campaign):
+            Campaign.objects.filter(pk=campaign.pk).update(let_go_before_start=True)
         words = {"campaign_id": campaign.pk, "by": by, "left": left}
         transaction.on_commit(partial(log.info, "campaign_audience_changed", **words))

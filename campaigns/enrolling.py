@@ -12,6 +12,7 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
 from campaigns.models import Campaign
+from notifications.models import DeliveryStatus
 from outreach import keyed_hashes
 from outreach.errors import DomainError
 from prospects.models import Prospect
@@ -53,7 +54,7 @@ DELETE FROM email_sends s USING leaving WHERE s.id = leaving.id
 
 
 class RowsHeld(DomainError):
-    """Some of the people who wait are being claimed or changed at this moment: try again."""
+    """Some of the people who wait are being mailed, claimed or changed at this moment: try again."""
 
     code = "CAMPAIGN_BUSY"
     status = 503
@@ -100,6 +101,21 @@ def let_go(campaign: Campaign) -> int:
         if isinstance(error.__cause__, LockNotAvailable):
             raise RowsHeld from error
         raise
+
+
+def let_go_late(campaign: Campaign) -> int:
+    """The same before it sends again, for those whose call was under way when the audience changed, and came back unsent.
+
+    Raises RowsHeld, also while such a call lasts: a minute and a half at most.
+    """
+    if calls_under_way(campaign):
+        raise RowsHeld
+    return let_go(campaign)
+
+
+def calls_under_way(campaign: Campaign) -> bool:
+    """Whether a mail of the campaign is with SES at this moment."""
+    return campaign.sends.filter(status=DeliveryStatus.SENDING).exists()
 
 
 def _last_id_of_batch(after: int, size: int) -> int | None:

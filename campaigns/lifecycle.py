@@ -62,13 +62,16 @@ def find_problems(campaign: Campaign) -> list[str]:
 def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     """Let sending begin, resume it, or re-run it for people added since. Safe to repeat.
 
-    Raises CampaignNotSendable.
+    Raises CampaignNotSendable, and `enrolling.RowsHeld` while a call to somebody lasts who may not be meant any more.
     """
     if problems := find_problems(campaign):
         raise CampaignNotSendable(" ".join(problems))
 
     before = Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
     stamps: dict[str, Any] = {"pause_reason": "", "finished_at": None, "started_by": by, "enrolled_through": 0}
+    if before.let_go_before_start:
+        enrolling.let_go_late(before)
+        stamps["let_go_before_start"] = False
     if before.started_at is None:
         stamps["started_at"] = now
     if before.status != CampaignStatus.SENDING:

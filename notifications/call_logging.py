@@ -6,7 +6,6 @@ from typing import Any
 import structlog
 
 from notifications import measuring
-from notifications.ledgers import Settled
 from notifications.messages import OutgoingMessage
 from notifications.transports.base import Outcome, Verdict
 from outreach import logging
@@ -29,10 +28,9 @@ def log_outcomes(messages: Sequence[OutgoingMessage], outcomes: Sequence[Outcome
             log.error("email_send_failed", **words)
 
 
-def log_unmade(failed: Sequence[Settled]) -> None:
-    """`email_send_failed` for mails of which no message could be made, so that nothing but their row is known."""
-    for one in failed:
-        log.error("email_send_failed", row_id=one.id, error=one.outcome.error, verdict=str(one.outcome.verdict))
+def log_unmade(row_id: int, outcome: Outcome) -> None:
+    """`email_send_failed` for a mail of which no message could be made, so that nothing but its row is known."""
+    log.error("email_send_failed", row_id=row_id, error=outcome.error, verdict=str(outcome.verdict))
 
 
 def _words(message: OutgoingMessage, outcome: Outcome, duration_ms: int) -> dict[str, Any]:

@@ -256,7 +256,8 @@ class _Delivery:
                     break
         if failed:
             self.ledger.record(failed)
-            log_unmade(failed)
+            for one in failed:
+                log_unmade(one.id, one.outcome)
         return made
 
     def _wait_for_hands(self) -> None:

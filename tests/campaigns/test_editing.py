@@ -9,6 +9,8 @@ from django.db import connection, transaction
 
 from campaigns import claiming, editing, enrolling, lifecycle, reporting
 from campaigns.models import Campaign, EmailSend
+from notifications.ledgers import Settled
+from notifications.transports.base import Outcome, Verdict
 from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
 VIPS = {"include_tags": ["vip"]}
@@ -78,6 +80,40 @@ def test_whoever_waits_stays_when_the_audience_does(words):
     editing.change_campaign(campaign, words, by="ada")
 
     assert EmailSend.objects.count() == 2
+
+
+@pytest.fixture
+def under_way(now):
+    """A paused campaign with a call under way to somebody whom it does not mean any more."""
+    campaign = CampaignFactory(sending=True, waiting=1)
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=uuid.uuid4())
+    claimed, _ = ledger.claim(limit=1, lease=60)
+    ledger.start([row.id for row in claimed])
+    editing.change_campaign(campaign, {"status": "paused", "audience": VIPS}, by="ada")
+    campaign.refresh_from_db()
+    return campaign, ledger, claimed[0].id
+
+
+@pytest.mark.django_db
+def test_whoever_comes_back_from_a_call_unsent_leaves_when_it_is_sent_again(under_way, now, published):
+    campaign, ledger, row = under_way
+    ledger.record([Settled(row, Outcome(Verdict.WAIT, error="ThrottlingException"), time.monotonic())])
+
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert planned(campaign) == set()
+
+
+@pytest.mark.django_db
+def test_it_is_not_sent_again_while_such_a_call_lasts(under_way, now, published):
+    campaign, ledger, row = under_way
+
+    with pytest.raises(enrolling.RowsHeld):
+        lifecycle.start_campaign(campaign, by="ada", now=now)
+    ledger.record([Settled(row, Outcome(Verdict.ACCEPTED, message_id="x"), time.monotonic())])
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert reporting.ledger(campaign.pk)["sent"] == 1
 
 
 @pytest.mark.django_db(transaction=True)
