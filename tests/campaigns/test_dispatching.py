@@ -1,6 +1,8 @@
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -13,7 +15,7 @@ from notifications.models import SendPace
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.guarded import GuardedTransport
 from notifications.transports.memory import MemoryTransport
-from tests.factories import CampaignFactory, ProspectFactory, SuppressionFactory
+from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -249,6 +251,31 @@ def test_two_loops_do_not_both_take_what_is_left_of_the_quota(fast, quota_of, mo
         taken = list(pool.map(claimed_by_a_loop, [CampaignFactory(sending=True, waiting=60) for _ in range(2)]))
 
     assert sum(taken) == 95
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_loops_do_not_both_take_what_is_left_of_the_daily_limit(fast, settings, monkeypatch):
+    settings.CAMPAIGN_DAILY_LIMIT = 50
+    together, real = threading.Barrier(2), dispatching.left_today
+
+    def left(limit, *, now):
+        found = real(limit, now=now)
+        with suppress(threading.BrokenBarrierError):
+            together.wait(1)  # the other one is not let in meanwhile
+        return found
+
+    monkeypatch.setattr(dispatching, "left_today", left)
+    with ThreadPoolExecutor(2) as pool:
+        taken = list(pool.map(claimed_by_a_loop, [CampaignFactory(sending=True, waiting=40) for _ in range(2)]))
+
+    assert sum(taken) == 50
+
+
+def test_the_daily_limit_counts_the_last_24_hours(now):
+    for hours in (1, 23, 25, 48):
+        EmailSendFactory(call_started_at=now - timedelta(hours=hours), sent_at=now - timedelta(hours=hours))
+
+    assert dispatching.left_today(10, now=now) == 8
 
 
 def test_far_from_the_end_of_the_quota_no_loop_waits_for_another(fast, quota_of, monkeypatch):

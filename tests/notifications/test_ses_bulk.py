@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from notifications.messages import OutgoingMessage, message_tags, outreach_headers
+from notifications.messages import Attachment, OutgoingMessage, message_tags, outreach_headers
 from notifications.transports import ses, ses_bulk
 from notifications.transports.base import Verdict
 from tests.sink import Sink
@@ -50,8 +50,12 @@ def test_each_mail_of_a_call_has_its_own_words_headers_and_tags(sink, transport)
     assert entry["Destination"] == {"ToAddresses": ["p2@example.com"]}
     words = json.loads(entry["ReplacementEmailContent"]["ReplacementTemplate"]["ReplacementTemplateData"])
     assert words == {"subject": "Hello 2", "html": "<p>é 2</p>", "text": "é 2"}
-    assert {"Name": "send_id", "Value": "key-2"} in entry["ReplacementTags"]
-    assert entry["ReplacementHeaders"][0]["Value"] == "<https://example.com/api/unsubscribe?token=2>"
+    assert {tag["Name"]: tag["Value"] for tag in entry["ReplacementTags"]} == dict(message(2).tags)
+    assert {tag["Name"] for tag in entry["ReplacementTags"]} == {"send_id", "campaign_id", "kind"}
+    assert {header["Name"]: header["Value"] for header in entry["ReplacementHeaders"]} == {
+        "List-Unsubscribe": "<https://example.com/api/unsubscribe?token=2>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
 
 
 def test_a_call_carries_what_all_its_mails_share(sink, transport):
@@ -74,6 +78,7 @@ def test_mails_of_different_senders_do_not_share_a_call(transport):
         {"html": "<p>{{ left as written }}</p>"},  # SES might fill it in
         {"html": "x" * (ses_bulk.MOST_DATA + 1)},
         {"text": ""},  # no value of the inline template may be empty
+        {"attachments": (Attachment(name="a.txt", content=b"a", content_type="text/plain"),)},
     ],
 )
 def test_a_mail_that_does_not_fit_goes_by_a_call_of_its_own(transport, fields):

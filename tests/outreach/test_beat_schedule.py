@@ -27,6 +27,23 @@ def test_no_more_than_twenty_copies_of_a_sweep_pile_up(name):
     assert entry["options"]["expires"] <= 20 * entry["schedule"]
 
 
+def test_everything_that_watches_and_mends_is_published():
+    published = {entry["task"] for entry in OFTEN.values()}
+
+    assert published == {
+        "campaigns.tasks.wake_silent_campaigns",
+        "campaigns.tasks.protect_campaigns",
+        "campaigns.tasks.watch",
+        "campaigns.tasks.watch_events",
+        "notifications.tasks.look_at_parked_events",
+        "notifications.tasks.apply_events",
+        "notifications.tasks.sweep_outbox",
+        "prospects.tasks.run_waiting_imports",
+        "prospects.tasks.apply_kept_unsubscribes",
+        "outreach.tasks.heartbeat",
+    }
+
+
 def test_a_heartbeat_goes_to_its_queue():
     entries = beat_schedule.schedule(queues=["campaigns"], through_ses=False)
 

@@ -10,6 +10,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from campaigns import settling
+from campaigns.models import RaisedAlarm
 from notifications import measuring
 from notifications.models import EmailEvent, SuppressionReason
 from notifications.transports.base import Verdict
@@ -208,6 +209,16 @@ def test_an_answer_is_kept_for_a_moment(now):
     assert scrape()["outreach_suppressions", "manual"] == 0
     gauging.cache.clear()
     assert scrape()["outreach_suppressions", "manual"] == 1
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["address_twice", "ledger_out_of_balance", "no_progress", "unknown_share", "quota_nearly_used"])
+def test_each_alarm_of_sending_is_a_metric_as_long_as_it_rings(now, name):
+    assert scrape()["outreach_alarm", name] == 0
+    RaisedAlarm.objects.create(key=f"{name}:1", name=name, raised_at=now)
+    gauging.cache.clear()
+
+    assert scrape()["outreach_alarm", name] == 1
 
 
 @pytest.mark.django_db
