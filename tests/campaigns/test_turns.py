@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
 from django.db import connection
@@ -21,15 +22,14 @@ EXPIRED = Outcome(Verdict.HALT, error="The AWS credentials have expired: give th
 
 
 class Hanging(MemoryTransport):
-    """The first call hangs until it is let go; the others get `answer`."""
+    """So many calls hang until they are let go; those after them get `answer`."""
 
-    def __init__(self, answer):
+    def __init__(self, answer, *, calls=1):
         super().__init__(self.take)
-        self.usual, self.first, self.released = answer, "", threading.Event()
+        self.usual, self.numbers, self.calls, self.released = answer, count(), calls, threading.Event()
 
-    def take(self, message):
-        self.first = self.first or message.to
-        if message.to == self.first:
+    def take(self, _message):
+        if next(self.numbers) < self.calls:
             self.released.wait(60)
         return self.usual
 
@@ -72,13 +72,25 @@ def test_the_next_turn_does_not_wait_for_a_call_that_hangs(fast, published):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_campaign_pauses_at_once_although_another_call_hangs(fast, published):
-    campaign = CampaignFactory(sending=True, waiting=5)
+def test_a_campaign_pauses_at_once_although_other_calls_hang(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=8)
 
-    with turn_of(campaign, Hanging(EXPIRED)):
+    with turn_of(campaign, Hanging(EXPIRED, calls=4)):
         wait_for(lambda: type(campaign).objects.filter(status=CampaignStatus.PAUSED, pause_reason=EXPIRED.error))
 
     assert published == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_turn_follows_while_many_calls_hang(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=8)
+
+    with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED), calls=4)):
+        wait_for(lambda: len(transport.sent) == 4)
+        threading.Event().wait(1.5)
+        assert published == []
+
+    assert EmailSend.objects.filter(status="sent").count() == 8
 
 
 @pytest.mark.django_db(transaction=True)
