@@ -96,10 +96,11 @@ def mail_will_flow(site, *, campaigns, mails):
 
 
 class Watcher:
-    """Reads the account of every campaign through the API, again and again, from a thread of its own."""
+    """Reads the account of every campaign through the API until it is sent, again and again, from a thread of its own."""
 
-    def __init__(self, site, campaigns, *, every=0.2):
+    def __init__(self, site, campaigns, *, every=0.3):
         self.site, self.campaigns, self.every = site, campaigns, every
+        self.sent: set[int] = set()
         self.samples = 0
         self.unbalanced: list[dict] = []
         self.failures: list[tuple[float, float, int]] = []
@@ -116,11 +117,13 @@ class Watcher:
 
     def _watch(self):
         while not self._stop.wait(self.every):
-            for campaign in self.campaigns:
+            for campaign in [campaign for campaign in self.campaigns if campaign.id not in self.sent]:
                 began = time.time()
                 status, body = self.site.call("GET", f"/api/campaigns/{campaign.id}")
                 if status == 200:
                     self._check(body["stats"])
+                    if body["campaign"]["status"] == "sent":
+                        self.sent.add(campaign.id)
                 elif status >= 500:
                     self.failures.append((began, time.time(), status))
 

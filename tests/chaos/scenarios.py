@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from celery import Celery
 
@@ -70,14 +70,18 @@ def redis_away(site):
 
 @contextmanager
 def frozen(*pids):
-    """SIGSTOP, and SIGCONT at the end."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    """SIGSTOP, and SIGCONT at the end; some may end meanwhile."""
+    _signal(pids, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids, number):
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def flush_redis(site, *, times, every):

@@ -83,7 +83,7 @@ def test_when_pausing_fails_the_event_comes_again(monkeypatch):
         raise OperationalError("canceling statement due to lock timeout")
 
     with monkeypatch.context() as context:
-        context.setattr(lifecycle, "pause_campaign", fail)
+        context.setattr(lifecycle, "stop_campaign", fail)
         assert post(status()).status_code == 503
     post(status())
     campaign.refresh_from_db()
