@@ -18,6 +18,8 @@ def site(start_site):
 def use(site, strategy):
     """Start whoever sends or sweeps again with a wrong strategy, or with the product's own."""
     for program in (site.programs["worker1"], site.programs["transactional"]):
+        if program.env["CHAOS_MUTANT"] == strategy:
+            continue
         program.signal_group(signal.SIGKILL)
         program.process.wait()
         program.env = {**program.env, "CHAOS_MUTANT": strategy}
