@@ -107,7 +107,7 @@ def stop_campaign(campaign: Campaign, *, by: str, reason: str) -> None:
     what had happened until then, and who paused it keeps their own reason.
     """
     same_run = Campaign.objects.filter(status=CampaignStatus.SENDING, sending_since=campaign.sending_since)
-    if not same_run.select_for_update(no_key=True).filter(pk=campaign.pk).exists():
+    if not same_run.select_for_update(no_key=True).filter(pk=campaign.pk).first():
         raise WrongStatus("It has been paused, finished or resumed meanwhile.")
     _pause(campaign, by=by, reason=reason)
 
