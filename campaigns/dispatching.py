@@ -177,7 +177,8 @@ class _Turn:
     def run(self) -> bool:
         """Claim and send; returns whether it is worth coming back at once."""
         try:
-            mails = self._next_chunk()
+            # Later chunks are claimed while calls are in flight: these want to be recorded.
+            mails = self._next_chunk(patient=True)
             if not mails:
                 return self.skipped
             report = delivering.deliver(
@@ -210,9 +211,9 @@ class _Turn:
     def _chunk_in_time(self) -> Sequence[Mail]:
         return self._next_chunk() if self.until - time.monotonic() > _TOO_SHORT else ()
 
-    def _next_chunk(self) -> Sequence[Mail]:
-        """The next claimed rows and how to make their mails."""
-        claimed = self._claim_somebody()
+    def _next_chunk(self, *, patient: bool = False) -> Sequence[Mail]:
+        """The next claimed rows and how to make their mails; when `patient`, not none because all of a chunk are skipped."""
+        claimed = self._claim_somebody(patient=patient)
         if not claimed:
             return ()
         # Only now: claims that outlived a pause are void, so these words are the ones that were resumed with.
@@ -220,12 +221,12 @@ class _Turn:
         compose = composing.composer(self.campaign)
         return [Mail(row.id, partial(compose, row)) for row in claimed]
 
-    def _claim_somebody(self) -> list[claiming.Claimed]:
+    def _claim_somebody(self, *, patient: bool) -> list[claiming.Claimed]:
         while True:
             claimed, skipped = self._claim(chunk_size(rate=self.rate, loops=self.all_loops))
             self.skipped |= skipped > 0
             # A chunk of which nobody may get it takes no slot, so it needs no turn of its own either.
-            if claimed or not skipped or self.until - time.monotonic() < _TOO_SHORT:
+            if claimed or not skipped or not patient or self.until - time.monotonic() < _TOO_SHORT:
                 return claimed
 
     @transaction.atomic

@@ -74,8 +74,10 @@ def _write(campaign: Campaign, words: dict[str, Any], *, by: str) -> None:
         setattr(campaign, name, value)
     campaign.save(update_fields=[*words, "updated_at"])
     if campaign.audience != audience:
+        # Asked first: a call that ends meanwhile may bring its row back after we have looked for it.
+        under_way = enrolling.calls_under_way(campaign)
         left = enrolling.let_go(campaign)
-        if enrolling.calls_under_way(campaign):
+        if under_way:
             Campaign.objects.filter(pk=campaign.pk).update(let_go_before_start=True)
         words = {"campaign_id": campaign.pk, "by": by, "left": left}
         transaction.on_commit(partial(log.info, "campaign_audience_changed", **words))

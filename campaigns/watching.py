@@ -177,7 +177,7 @@ def _stands_still(campaign: Campaign, since: datetime) -> bool:
     # A call under way is no progress yet: with SES out of reach there is one most of the time.
     if sends.filter(call_started_at__gt=since).exclude(status=DeliveryStatus.SENDING).exists():
         return False
-    if sends.filter(skipped_at__gt=since).exists():
+    if sends.filter(status=DeliveryStatus.SKIPPED, skipped_at__gt=since).exists():
         return False
     if campaign.enrolled_through is not None:
         return campaign.loop_seen_at is None or campaign.loop_seen_at < since

@@ -54,18 +54,18 @@ def parcels(mails: Iterable[Started], transport: Transport, *, together: int) ->
 class Calls:
     """The calls of one delivery. `enough` says why no further one is worth making; empty while they are.
 
-    `halted` is why a person must act, `silent` that too many calls had no answer.
+    `halted` is why a person must act, `unknown` how many mails had no answer. `one_sender`: all mails have the same,
+    so that an answer about one sender is one about all of them.
     """
 
-    def __init__(self, transport: Transport, *, rate: float, most_refused: int, most_senders: int) -> None:
-        self.transport, self.most_refused, self.most_senders = transport, most_refused, most_senders
+    def __init__(self, transport: Transport, *, rate: float, most_refused: int, one_sender: bool) -> None:
+        self.transport, self.most_refused, self.one_sender = transport, most_refused, one_sender
         self.enough = ""
         self.halted = ""
-        self.silent = False
         self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
         self._next = 0.0
         # Not exact between threads; a run that is told from another by one or two is none.
-        self._refused = self._senders = self._unknown = self._answers = 0
+        self._refused = self._answers = self.unknown = 0
         self._one_by_one = threading.Lock()
 
     def make(self, parcel: Sequence[Started], *, interval: float, checked_at: float) -> list[Settled]:
@@ -100,18 +100,16 @@ class Calls:
         for outcome in outcomes:
             verdict = outcome.verdict
             self._refused = self._refused + 1 if verdict is Verdict.REFUSED else 0
-            self._senders = self._senders + 1 if outcome.about_sender else 0
-            self._unknown += verdict is Verdict.UNKNOWN
+            self.unknown += verdict is Verdict.UNKNOWN
             self._answers += 1
-            if verdict is Verdict.HALT and (not outcome.about_sender or self._senders >= self.most_senders):
+            if verdict is Verdict.HALT and (self.one_sender or not outcome.about_sender):
                 self.halted = self.halted or outcome.error
             if verdict is Verdict.WAIT:
                 self.enough = self.enough or outcome.error
             if self._refused >= self.most_refused:
                 self.enough = self.enough or f"The last {self._refused} mails were refused."
-        if self._unknown > max(TOLERATED_UNKNOWN, UNKNOWN_SHARE * self._answers):
-            self.silent = True
-            self.enough = self.enough or f"SES did not answer {self._unknown} calls."
+        if self.unknown > max(TOLERATED_UNKNOWN, UNKNOWN_SHARE * self._answers):
+            self.enough = self.enough or f"SES did not answer {self.unknown} calls."
         self.enough = self.enough or self.halted
 
     def _wait_for_slot(self, moment: float, interval: float, *, mails: int) -> None:

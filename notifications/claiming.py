@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from notifications import ledgers, patience, recording, suppressing
+from notifications import calling, ledgers, patience, recording, suppressing
 from notifications.ledgers import Settled
 from notifications.models import BLOCKS_ALL_MAIL, DeliveryStatus, SkipReason, TransactionalContent, TransactionalEmail
 from notifications.transports.base import Verdict
@@ -74,13 +74,14 @@ UPDATE transactional_emails t
 RETURNING t.status
 """
 
-# Longer than the others rest that wait behind it: they get their turn, if only the first one's sender is at fault.
+# Longer than what waits behind it rests. Its own sender may be at fault, so the others need not wait for it.
 _HALT_SECONDS = 300.0
 _LOST_DURING_CALL = "The worker was lost during the call to SES: the mail may have left."
 _TOO_LATE = "It could not leave for {hours} hours and was given up (TRANSACTIONAL_GIVE_UP_HOURS)."
 # What a mail says that may have left is kept this long, so that a person can look and decide.
 _UNKNOWN_KEPT = timedelta(days=7)
 _BATCH = 1000
+_LATEST = 50_000
 _DONE = {Verdict.ACCEPTED, Verdict.REFUSED}
 
 
@@ -140,6 +141,18 @@ def rest_all(*, until: datetime, error: str) -> None:
     """Let nothing that waits be tried before `until`: a person must act first. What is posted later tries at once."""
     waiting = TransactionalEmail.objects.filter(Q(retry_at=None) | Q(retry_at__lt=until), status=DeliveryStatus.QUEUED)
     waiting.update(retry_at=until, error=error[:2000])
+
+
+def is_silent(*, now: datetime) -> bool:
+    """Whether SES left more than a few of the last minute's mails, and more than one in a hundred, without an answer."""
+    minute, mails = now - timedelta(seconds=60), TransactionalEmail.objects
+    newest = mails.order_by("-pk").values_list("pk", flat=True).first() or 0
+    # The last minute's are among the latest that were posted; there may be millions before them.
+    latest = mails.filter(pk__gt=newest - _LATEST)
+    unknown = latest.filter(status=DeliveryStatus.UNKNOWN, unknown_at__gt=minute).exclude(error=_LOST_DURING_CALL).count()
+    if unknown <= calling.TOLERATED_UNKNOWN:
+        return False
+    return unknown > calling.UNKNOWN_SHARE * latest.filter(call_started_at__gt=minute).count()
 
 
 def waiting_since(*, now: datetime) -> datetime | None:

@@ -59,11 +59,14 @@ class Mail:
 
 @dataclass(frozen=True)
 class Report:
-    """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach, `silent` that SES was."""
+    """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach.
+
+    `unknown` is how many mails had no answer.
+    """
 
     halted: str = ""
     held: bool = False
-    silent: bool = False
+    unknown: int = 0
 
 
 def _nothing_more() -> Sequence[Mail]:
@@ -83,7 +86,7 @@ def deliver(
     more: Callable[[], Sequence[Mail]] = _nothing_more,
     urgent: bool = False,
     most_refused: int = 1000,
-    most_senders: int = 1,
+    one_sender: bool = True,
     on_halt: Callable[[str], object] = _ignore,
     on_lingering: Callable[[Report], object] = _ignore,
 ) -> Report:
@@ -92,14 +95,14 @@ def deliver(
     `more` is asked for further mails when these are on their way, until it has none: at high rates calls
     are in flight while the next chunk is claimed. `urgent` mails go ahead of everybody's reserved slots.
 
-    Stops early when the transport says that a person must act (about the sender alone: `most_senders` times in a row) or
+    Stops early when the transport says that a person must act (about a sender alone: if all mails have `one_sender`) or
     asks for a pause, when it refuses `most_refused` in a row or leaves too many without an answer, when the ledger
     refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were not started
     stay claimed: the caller releases them.
 
     `on_halt` hears at once why a person must act, `on_lingering` how it ended when nothing is left but a call that hangs.
     """
-    calls = calling.Calls(transport, rate=rate, most_refused=most_refused, most_senders=most_senders)
+    calls = calling.Calls(transport, rate=rate, most_refused=most_refused, one_sender=one_sender)
     delivery = _Delivery(calls, ledger=ledger, rate=rate, urgent=urgent)
     delivery.on_halt, delivery.on_lingering = on_halt, on_lingering
     return delivery.run(mails, more)
@@ -141,7 +144,7 @@ class _Delivery:
 
     def report(self) -> Report:
         """How it has ended as far as is known."""
-        return Report(halted=self.calls.halted, held=self.held, silent=self.calls.silent)
+        return Report(halted=self.calls.halted, held=self.held, unknown=self.calls.unknown)
 
     def run(self, mails: Sequence[Mail], more: Callable[[], Sequence[Mail]]) -> Report:
         # Threads are made when they are needed; so many are when every mail turns out to go alone.
@@ -161,12 +164,15 @@ class _Delivery:
             # Before anything is reserved: each look would move everybody's slots away.
             self.ended_by, self.held = "the next free slot is far ahead", True
             return
+        # Urgent slots begin at once, and cannot be given back: what takes time is done before.
+        made = self._next_group(mails) if self.urgent else None
         reserve = pacing.reserve_urgent if self.urgent else pacing.reserve
         slots, used = reserve(len(mails), rate=self.rate), 0
         try:
             left = mails
             while left and not self.stopped():
-                group, messages = self._next_group(left)
+                group, messages = made or self._next_group(left)
+                made = None
                 slots, used = self._on_time(slots, used, len(left))
                 if self.stopped() or not self._send_group(group, messages, slots, used, pool):
                     self.ended_by = self.stopped() or "nothing of a group may be sent"
@@ -274,9 +280,9 @@ class _Delivery:
     def _wait_for_answers(self) -> None:
         """Those of usual calls; when a few others hang, the caller hears of it and may go on."""
         until = time.monotonic() + _LINGERING
-        while self.flying and time.monotonic() < until:
+        while self.flying and (time.monotonic() < until or len(self.flying) > _FEW):
             self._take_in(timeout=_RECORD_EVERY)
-        if 0 < len(self.flying) <= _FEW:
+        if self.flying:
             self.on_lingering(self.report())
 
     def _record_until_none_flies(self) -> None:

@@ -26,8 +26,6 @@ _MOST_AT_ONCE = 50
 _LATE = timedelta(seconds=10)
 # After an answer that says "a person must act" nothing waiting is tried for so many seconds.
 _REST = 60.0
-# Mails in a row whose sender SES does not accept: then it accepts none.
-_MOST_SENDERS = 5
 _SILENT = "SES did not answer several calls, and those mails may have left."
 
 
@@ -35,7 +33,7 @@ def send_waiting(*, transport: Transport, clock: Callable[[], datetime]) -> bool
     """Send what waits in the outbox, for about five seconds; returns whether it is worth coming back at once.
 
     When SES says that a person must act, or leaves too many mails without an answer, everything rests for a minute, with
-    the reason in each row's error. A sender that SES does not accept holds up its own mail only, unless it is one of many.
+    the reason in each row's error. A sender that SES does not accept holds up its own mail only.
     """
     until = time.monotonic() + _TASK_SECONDS
     while time.monotonic() < until:
@@ -45,7 +43,7 @@ def send_waiting(*, transport: Transport, clock: Callable[[], datetime]) -> bool
         if not ids and not skipped:
             return False
         report = _deliver(ids, slice_id=slice_id, transport=transport) if ids else delivering.Report()
-        if reason := report.halted or (report.silent and _SILENT):
+        if reason := report.halted or (report.unknown and claiming.is_silent(now=clock()) and _SILENT):
             log.error("transactional_mail_halted", reason=reason)
             claiming.rest_all(until=clock() + timedelta(seconds=_REST), error=reason)
         if reason or report.held:
@@ -81,7 +79,7 @@ def _deliver(ids: list[int], *, slice_id: uuid.UUID, transport: Transport) -> de
             transport=transport,
             rate=pacing.allowed_rate(),
             urgent=True,
-            most_senders=_MOST_SENDERS,
+            one_sender=False,
         )
     finally:
         ledger.release(ids)

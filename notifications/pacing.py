@@ -20,7 +20,7 @@ _HALVE = 0.5
 _LOWEST_SHARE = 0.01
 # A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
 _SECONDS_TO_FULL = 600.0
-_FAR_AHEAD = 60.0  # seconds
+_FAR_AHEAD = 120.0  # seconds
 # So many loops may hold a slot each for the moment in which they see that it is too far ahead.
 _MOST_AT_ONCE = 64
 

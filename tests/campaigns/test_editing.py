@@ -105,6 +105,24 @@ def test_whoever_comes_back_from_a_call_unsent_leaves_when_it_is_sent_again(unde
 
 
 @pytest.mark.django_db
+def test_whoever_comes_back_while_the_audience_changes_leaves_too(now, published, monkeypatch):
+    campaign = CampaignFactory(sending=True, waiting=1)
+    ledger = claiming.CampaignLedger(campaign.pk, slice_id=uuid.uuid4())
+    ((row,), _) = ledger.claim(limit=1, lease=60)
+    ledger.start([row.id])
+    let_go, unsent = enrolling.let_go, Settled(row.id, Outcome(Verdict.WAIT, error="out of reach"), time.monotonic())
+    # What let_go looked at is older than the answer.
+    monkeypatch.setattr(enrolling, "let_go", lambda campaign: (let_go(campaign), ledger.record([unsent]))[0])
+
+    editing.change_campaign(campaign, {"status": "paused", "audience": VIPS}, by="ada")
+    monkeypatch.undo()
+    campaign.refresh_from_db()
+    lifecycle.start_campaign(campaign, by="ada", now=now)
+
+    assert planned(campaign) == set()
+
+
+@pytest.mark.django_db
 def test_it_is_not_sent_again_while_such_a_call_lasts(under_way, now, published):
     campaign, ledger, row = under_way
 

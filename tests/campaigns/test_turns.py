@@ -1,6 +1,7 @@
 """What one turn of a campaign's loop does when calls hang, fail in a row or are not needed, and at whose pace."""
 
 import threading
+import time
 from contextlib import contextmanager
 from itertools import count
 
@@ -24,13 +25,15 @@ EXPIRED = Outcome(Verdict.HALT, error="The AWS credentials have expired: give th
 class Hanging(MemoryTransport):
     """So many calls hang until they are let go; those after them get `answer`."""
 
-    def __init__(self, answer, *, calls=1):
+    def __init__(self, answer, *, calls=1, seconds=0.0):
         super().__init__(self.take)
-        self.usual, self.numbers, self.calls, self.released = answer, count(), calls, threading.Event()
+        self.seconds, self.usual, self.numbers, self.calls, self.released = seconds, answer, count(), calls, threading.Event()
 
     def take(self, _message):
         if next(self.numbers) < self.calls:
             self.released.wait(60)
+        else:
+            time.sleep(self.seconds)
         return self.usual
 
 
@@ -60,10 +63,11 @@ def wait_for(probe):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_next_turn_does_not_wait_for_a_call_that_hangs(fast, published):
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_the_next_turn_does_not_wait_for_a_call_that_hangs(fast, published, seconds):
     campaign = CampaignFactory(sending=True, waiting=5)
 
-    with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED))):
+    with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED), seconds=seconds)):
         wait_for(lambda: published)
         left = len(transport.sent)
 

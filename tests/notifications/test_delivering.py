@@ -312,6 +312,16 @@ def test_urgent_mail_that_a_stall_held_up_takes_new_slots():
     assert pacing.reserve_urgent(1, rate=5).urgent_taken - taken == 3 + 2 + 1
 
 
+def test_urgent_slots_are_not_lost_while_messages_are_made(monkeypatch):
+    order, reserve = [], pacing.reserve_urgent
+    monkeypatch.setattr(pacing, "reserve_urgent", lambda *args, **more: order.append("reserved") or reserve(*args, **more))
+    mail = delivering.Mail(1, lambda: order.append("made") or message())
+
+    delivering.deliver([mail], ledger=FakeLedger(), transport=MemoryTransport(), rate=5, urgent=True)
+
+    assert order[:2] == ["made", "reserved"]
+
+
 def test_a_mail_that_cannot_be_made_has_its_line(caplog):
     def unmakeable():
         raise UnsendableMessage("reply_to", "not an address")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from notifications import dispatching
+from notifications import claiming, dispatching
 from notifications.models import TransactionalEmail
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.memory import MemoryTransport
@@ -41,34 +41,34 @@ def test_a_sender_that_ses_does_not_accept_holds_up_its_own_mail_only():
     assert "not verified" in TransactionalEmail.objects.get(status="queued").error
 
 
-def test_when_ses_accepts_no_sender_everything_rests_and_nobody_is_asked_again_at_once():
-    for n in range(20):
-        outbox.posted(to=f"p{n}@example.com")
-    transport = MemoryTransport(lambda _message: NOT_VERIFIED)
+def test_those_who_wait_behind_many_bad_senders_get_their_turn():
+    bad = [f"bad{n}@example.com" for n in range(40)]
+    for address in [*bad, "ada@example.com"]:
+        outbox.posted(to=address)
+    transport = refusing(*bad)
 
     outbox.send(transport)
     asked = len(transport.parcels)
     outbox.send(transport)
 
-    assert asked < 20
-    assert len(transport.parcels) == asked
-
-
-def test_those_who_wait_behind_many_bad_senders_get_their_turn():
-    bad = [f"bad{n}@example.com" for n in range(12)]
-    for address in [*bad, "ada@example.com"]:
-        outbox.posted(to=address)
-    transport = refusing(*bad)
-
-    for _minute in range(4):
-        outbox.send(transport)
-        let_time_pass(61)
-
     assert statuses()["ada@example.com"] == "sent"
+    assert asked == len(transport.parcels) == 41
 
 
-def test_an_ses_that_says_nothing_is_given_a_rest(settings):
-    settings.SES_MAX_SEND_RATE = 20.0
+def test_a_refused_sender_is_tried_again_after_five_minutes():
+    outbox.posted()
+    outbox.send(refusing("ada@example.com"))
+
+    let_time_pass(299)
+    assert outbox.send().sent == []
+    let_time_pass(2)
+
+    assert len(outbox.send().sent) == 1
+
+
+@pytest.mark.parametrize("rate", [5.0, 20.0])
+def test_an_ses_that_says_nothing_is_given_a_rest(settings, rate):
+    settings.SES_MAX_SEND_RATE = rate
     for n in range(30):
         outbox.posted(to=f"p{n}@example.com")
     silent = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN, error="InternalFailure"))
@@ -78,3 +78,16 @@ def test_an_ses_that_says_nothing_is_given_a_rest(settings):
     unknown = TransactionalEmail.objects.filter(status="unknown").count()
     assert (again, 6 <= unknown < 15) == (False, True)
     assert TransactionalEmail.objects.filter(status="queued", retry_at__gt=timezone.now()).count() == 30 - unknown
+
+
+def test_a_few_of_many_without_an_answer_are_no_silence(now):
+    for n in range(6):
+        mail = outbox.posted(to=f"p{n}@example.com")
+        TransactionalEmail.objects.filter(pk=mail.pk).update(call_started_at=now, unknown_at=now)
+    assert claiming.is_silent(now=now)
+
+    TransactionalEmail.objects.bulk_create(
+        [TransactionalEmail(email=f"q{n}@example.com", call_started_at=now, sent_at=now) for n in range(600)]
+    )
+
+    assert not claiming.is_silent(now=now)
