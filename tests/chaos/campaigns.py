@@ -81,18 +81,20 @@ class Campaign:
 
 
 _UNDER_WAY = """
-SELECT count(DISTINCT c.id), count(s.id) FILTER (WHERE s.status = 'queued')
+SELECT count(DISTINCT c.id), count(s.id) FILTER (WHERE s.status = 'queued'),
+       coalesce(bool_or(c.enrolled_through IS NOT NULL), false)
   FROM email_campaigns c LEFT JOIN email_sends s ON s.campaign_id = c.id WHERE c.status = 'sending'
 """
 
 
 def mail_will_flow(site, *, campaigns, mails):
-    """Whether so many campaigns are sending, with so many mails that still wait: some only wait for the leases of the dead.
+    """Whether so many campaigns are sending, with so many mails that still wait, or people who are still to be planned.
 
-    Not asked of the web process: one that is slow to answer would count as a campaign under way.
+    Some may only wait for the leases of the dead. Not asked of the web process: one that is slow to answer would count
+    as a campaign under way.
     """
-    sending, waiting = site.rows(_UNDER_WAY)[0]
-    return sending >= campaigns and waiting >= mails
+    sending, waiting, enrolling = site.rows(_UNDER_WAY)[0]
+    return sending >= campaigns and (waiting >= mails or enrolling)
 
 
 class Watcher:
