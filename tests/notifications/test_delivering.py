@@ -1,42 +1,16 @@
 import time
-from dataclasses import replace
-from functools import partial
 
 import pytest
 from django.db import OperationalError
 
 from notifications import calling, delivering, pacing
-from notifications.messages import Attachment, OutgoingMessage, UnsendableMessage
+from notifications.messages import UnsendableMessage
 from notifications.models import SendPace
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.memory import MemoryTransport
+from tests.notifications.deliveries import FakeLedger, mails, message
 
 pytestmark = pytest.mark.django_db
-
-
-class FakeLedger:
-    """Keeps the rows in memory; `allowed` says which may start."""
-
-    def __init__(self, allowed=None):
-        self.allowed = allowed
-        self.started: list[int] = []
-        self.outcomes: dict[int, Outcome] = {}
-
-    def start(self, ids):
-        may = [id_ for id_ in ids if self.allowed is None or id_ in self.allowed]
-        self.started += may
-        return set(may)
-
-    def record(self, settled):
-        self.outcomes |= {one.id: one.outcome for one in settled}
-
-
-def message(to="a@example.com"):
-    return OutgoingMessage(to=to, from_email="b@example.com", subject="s", html="h", text="t")
-
-
-def mails(count):
-    return [delivering.Mail(i, lambda i=i: message(f"p{i}@example.com")) for i in range(count)]
 
 
 def test_every_mail_is_sent_once_and_recorded():
@@ -135,34 +109,6 @@ def test_a_transport_that_answers_slowly_does_not_lower_the_pace():
     assert len(ledger.outcomes) == 20
 
 
-@pytest.mark.parametrize(("rate", "together"), [(5, 1), (399, 1), (400, 10), (1000, 25), (2000, 50), (100_000, 50)])
-def test_mails_share_a_call_when_the_rate_is_worth_it(rate, together):
-    assert delivering.mails_together(MemoryTransport(most_together=50), rate) == together
-
-
-def test_a_transport_that_takes_one_mail_a_call_gets_one():
-    assert delivering.mails_together(MemoryTransport(), 100_000) == 1
-
-
-def test_at_a_high_rate_every_mail_is_sent_once_in_few_calls():
-    ledger, transport = FakeLedger(), MemoryTransport(most_together=50)
-
-    delivering.deliver(mails(1000), ledger=ledger, transport=transport, rate=20_000)
-
-    assert len({m.to for m in transport.sent}) == len(transport.sent) == len(ledger.outcomes) == 1000
-    assert len(transport.parcels) == 20
-
-
-def test_the_outcomes_of_a_shared_call_belong_to_their_mails():
-    refused = Outcome(Verdict.REFUSED, error="bad")
-    transport = MemoryTransport(lambda m: refused if m.to == "p7@example.com" else Outcome(Verdict.ACCEPTED), most_together=50)
-    ledger = FakeLedger()
-
-    delivering.deliver(mails(50), ledger=ledger, transport=transport, rate=20_000)
-
-    assert [id_ for id_, outcome in ledger.outcomes.items() if outcome.verdict is Verdict.REFUSED] == [7]
-
-
 def test_further_mails_are_fetched_until_there_are_none():
     chunks = [mails(3), [delivering.Mail(9, lambda: message("nine@example.com"))], []]
     ledger = FakeLedger()
@@ -220,36 +166,6 @@ def test_answers_are_recorded_although_the_pace_cannot_be_lowered(monkeypatch):
         delivering.deliver(mails(1), ledger=ledger, transport=transport, rate=5)
 
     assert ledger.outcomes[0].verdict is Verdict.WAIT
-
-
-def test_mails_that_may_not_share_a_call_go_alone_and_the_others_together():
-    def make(number):
-        attachments = (Attachment(name="a.txt", content=b"a", content_type="text/plain"),) if number in {3, 7} else ()
-        return replace(message(f"p{number}@example.com"), attachments=attachments)
-
-    ledger, transport = FakeLedger(), MemoryTransport(most_together=50)
-    some = [delivering.Mail(number, partial(make, number)) for number in range(52)]
-
-    delivering.deliver(some, ledger=ledger, transport=transport, rate=20_000)
-
-    assert sorted(transport.parcels) == [1, 1, 50]
-    assert len(ledger.outcomes) == 52
-
-
-def test_when_nearly_all_go_alone_they_are_started_in_small_groups():
-    groups = []
-
-    class Watching(FakeLedger):
-        def start(self, ids):
-            groups.append(len(ids))
-            return super().start(ids)
-
-    alone = replace(message(), attachments=(Attachment(name="a.txt", content=b"a", content_type="text/plain"),))
-    ledger, transport = Watching(), MemoryTransport(most_together=50)
-
-    delivering.deliver([delivering.Mail(n, lambda: alone) for n in range(120)], ledger=ledger, transport=transport, rate=20_000)
-
-    assert (groups, len(ledger.outcomes), set(transport.parcels)) == ([50, 50, 20], 120, {1})
 
 
 def test_a_run_of_refusals_ends_the_delivery_before_it_has_burnt_the_list():
