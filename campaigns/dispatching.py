@@ -74,9 +74,7 @@ def send_chunk(campaign_id: int, generation: int, *, transport: Transport, clock
     )
     lanes.wake_resting(campaign_id, loops=turn.loops, now=clock())
     busy = turn.run()
-    if lifecycle.finish_campaign(campaign_id, now=clock()):
-        return Chunk(more=False)
-    if turn.passed_on:
+    if lifecycle.finish_campaign(campaign_id, now=clock()) or turn.passed_on:
         return Chunk(more=False)
     if busy or not enrolled:
         return Chunk(more=True, generation=ticket)

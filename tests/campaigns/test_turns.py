@@ -22,6 +22,10 @@ pytestmark = pytest.mark.django_db
 EXPIRED = Outcome(Verdict.HALT, error="The AWS credentials have expired: give the workers fresh ones.")
 
 
+def take_a_turn(campaign, transport):
+    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+
+
 class Hanging(MemoryTransport):
     """So many calls hang until they are let go; those after them get `answer`."""
 
@@ -42,7 +46,7 @@ def turn_of(campaign, transport):
     """One turn in a thread of its own, as a worker has it; over when the block is."""
 
     def run():
-        dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+        take_a_turn(campaign, transport)
         connection.close()
 
     thread = threading.Thread(target=run)
@@ -58,7 +62,7 @@ def wait_for(probe):
     for _ in range(600):
         if probe():
             return
-        threading.Event().wait(0.05)
+        time.sleep(0.05)
     raise AssertionError("waited in vain")
 
 
@@ -91,7 +95,7 @@ def test_no_turn_follows_while_many_calls_hang(fast, published):
 
     with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED), calls=4)):
         wait_for(lambda: len(transport.sent) == 4)
-        threading.Event().wait(1.5)
+        time.sleep(1.5)
         assert published == []
 
     assert EmailSend.objects.filter(status="sent").count() == 8
@@ -111,31 +115,25 @@ def test_an_old_answer_does_not_pause_what_a_person_has_mended_and_resumed(fast,
 
 
 @pytest.mark.parametrize("together", [1, 50])
-def test_a_run_of_calls_without_an_answer_ends_the_turn_and_pauses(settings, published, together):
-    settings.SES_MAX_SEND_RATE = 400.0
+@pytest.mark.parametrize(
+    ("answer", "rate", "waiting", "status", "fewer_than", "reason"),
+    [
+        (Outcome(Verdict.UNKNOWN, error="InternalFailure"), 400.0, 400, "unknown", 150, "did not answer"),
+        (Outcome(Verdict.REFUSED, error="BadRequest"), 2000.0, 600, "failed", 300, "the same error"),
+    ],
+)
+def test_a_run_of_bad_answers_ends_the_turn_and_pauses(
+    settings, published, together, answer, rate, waiting, status, fewer_than, reason
+):
+    settings.SES_MAX_SEND_RATE = rate
     campaign = CampaignFactory(sending=True)
-    EmailSendFactory.create_batch(400, campaign=campaign)
-    silent = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN, error="InternalFailure"), most_together=together)
+    EmailSendFactory.create_batch(waiting, campaign=campaign)
 
-    dispatching.send_chunk(campaign.pk, campaign.generation, transport=silent, clock=timezone.now)
+    take_a_turn(campaign, MemoryTransport(lambda _message: answer, most_together=together))
 
     campaign.refresh_from_db()
-    assert EmailSend.objects.filter(status="unknown").count() < 150
-    assert (campaign.status, "did not answer" in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
-
-
-@pytest.mark.parametrize("together", [1, 50])
-def test_a_run_of_refusals_ends_the_turn_and_pauses(settings, published, together):
-    settings.SES_MAX_SEND_RATE = 2000.0
-    campaign = CampaignFactory(sending=True)
-    EmailSendFactory.create_batch(600, campaign=campaign)
-    refusing = MemoryTransport(lambda _message: Outcome(Verdict.REFUSED, error="BadRequest"), most_together=together)
-
-    dispatching.send_chunk(campaign.pk, campaign.generation, transport=refusing, clock=timezone.now)
-
-    campaign.refresh_from_db()
-    assert EmailSend.objects.filter(status="failed").count() < 300
-    assert (campaign.status, "the same error" in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
+    assert EmailSend.objects.filter(status=status).count() < fewer_than
+    assert (campaign.status, reason in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
 
 
 def test_mails_that_cannot_be_made_do_not_burn_the_list(settings, published, transport):
@@ -143,7 +141,7 @@ def test_mails_that_cannot_be_made_do_not_burn_the_list(settings, published, tra
     campaign = CampaignFactory(sending=True, reply_to="not an address")
     EmailSendFactory.create_batch(60, campaign=campaign)
 
-    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+    take_a_turn(campaign, transport)
 
     assert EmailSend.objects.filter(status="failed").count() == settings.CAMPAIGN_PAUSE_SAME_ERRORS
 
@@ -154,7 +152,7 @@ def test_people_who_may_not_get_it_cost_no_turn(settings, published, transport):
     for send in EmailSend.objects.order_by("pk")[:80]:
         SuppressionFactory(email=send.email)
 
-    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
+    take_a_turn(campaign, transport)
 
     assert EmailSend.objects.filter(status="skipped").count() == 80
     assert len(transport.sent) == 1
@@ -167,10 +165,6 @@ def delivered(monkeypatch, published):
     deliver = lambda mails, **words: seen.append((len(mails), words["rate"])) or delivering.Report()  # noqa: E731
     monkeypatch.setattr(delivering, "deliver", deliver)
     return seen
-
-
-def take_a_turn(campaign, transport):
-    dispatching.send_chunk(campaign.pk, campaign.generation, transport=transport, clock=timezone.now)
 
 
 def test_a_turn_asks_ses_what_the_account_allows_and_keeps_to_it(settings, delivered, transport):
