@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -9,13 +10,15 @@ from pathlib import Path
 
 
 def main():
-    from tests.bench import events, sending, unsubscribe
+    from tests.bench import events, goals, sending, unsubscribe
 
     with prepared():
         bench_import()
         sending.bench()
         events.bench(seconds=int(os.environ.get("BENCH_SECONDS", "60")), queued=100_000)
         unsubscribe.bench_unsubscribe()
+    if goals.missed():
+        sys.exit(f"missed: {'; '.join(goals.missed())}")
 
 
 @contextmanager

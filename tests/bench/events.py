@@ -16,6 +16,7 @@ import time
 from datetime import timedelta
 
 from tests.bench.__main__ import measured, prepared
+from tests.bench.goals import goal
 
 _SECRET = "bench"
 _CONNECTIONS = 32
@@ -129,17 +130,20 @@ def run_client(port, requests):
 
 
 def tell(results):
+    """Print how the answers were; returns the seconds of the 99th percentile and how many were not 200."""
     took = sorted(seconds for _, seconds in results)
     wrong = sum(status != 200 for status, _ in results)
     times = ", ".join(f"{took[n] * 1e3:.0f}" for n in (len(took) // 2, int(len(took) * 0.99), -1))
     print(f"{'  not answered 200; median, p99 and longest answer':58} {wrong:7}   {times} ms")
+    return took[int(len(took) * 0.99)], wrong
 
 
 def bench_ingest(port, sends, count):
     made = [(0, body) for body in bodies(sends, count, tag="ingest")]
-    with measured("events taken in by the webhook at full speed", count):
+    with measured("events taken in by the webhook at full speed", count) as figures:
         results = run_client(port, made)
     tell(results)
+    goal("events/s at full speed", figures["per_second"], at_least=1000, digits=0)
 
 
 def bench_steady(port, sends, *, seconds, rate=300):
@@ -155,11 +159,15 @@ def bench_steady(port, sends, *, seconds, rate=300):
     results = run_client(port, [(began + n / rate, body) for n, body in enumerate(told)])
     what = f"{rate} events/s for {seconds} s beside a sending campaign"
     print(f"{what:58} {len(results) / (time.perf_counter() - began):17.0f} /s")
-    tell(results)
+    slow, wrong = tell(results)
     last = time.perf_counter()
     while waiting():
         time.sleep(0.05)
-    print(f"{'  then the inbox was empty after':58} {time.perf_counter() - last:7.2f} s")
+    emptied = time.perf_counter() - last
+    print(f"{'  then the inbox was empty after':58} {emptied:7.2f} s")
+    goal("answers that are not 200", wrong, at_most=0, digits=0)
+    goal("seconds of the 99th percentile", slow, at_most=1)
+    goal("seconds until the inbox is empty", emptied, at_most=60)
     ended.set()
     for worker in workers:
         worker.join()
@@ -179,9 +187,10 @@ def bench_drain(sends, count):
         rows.append(EmailEvent(fingerprint=event.fingerprint, route="eventbridge", body=body, **names, **moments))
     EmailEvent.objects.bulk_create(rows, batch_size=2000, ignore_conflicts=True)
     count = waiting()
-    with measured("queued events applied by one worker", count):
+    with measured("queued events applied by one worker", count) as figures:
         apply_all()
     assert not waiting()
+    goal("minutes for 100,000 queued events", 100_000 / figures["per_second"] / 60, at_most=3)
 
 
 def waiting():

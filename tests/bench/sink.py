@@ -1,14 +1,17 @@
-"""A stand-in for SES that costs next to nothing: counts entries, answers message ids, keeps nothing.
+"""A stand-in for SES that costs next to nothing: counts entries, answers message ids, keeps only when they came.
 
 Run in a process of its own, so that its CPU is not the pipeline's: `python -m tests.bench.sink` prints its port.
+`GET /arrivals` says how many came since it was last asked, and how many of them within the busiest sliding second.
 """
 
 import asyncio
 import itertools
 import json
 import sys
+import time
 
 _numbers = itertools.count(1)
+_arrivals: list[tuple[float, int]] = []
 
 
 class Sink(asyncio.Protocol):
@@ -31,7 +34,7 @@ class Sink(asyncio.Protocol):
             length = next((line for line in lines.split(b"\r\n") if line.startswith(b"content-length:")), b":0")
             if b"expect: 100-continue" in lines:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.bulk = b"outbound-bulk-emails" in lines.split(b"\r\n", 1)[0]
+            self.request_line = lines.split(b"\r\n", 1)[0]
             self.body_ends = head + 4 + int(length.split(b":")[1])
         if len(self.buffer) < self.body_ends:
             return False
@@ -42,17 +45,38 @@ class Sink(asyncio.Protocol):
         return bool(self.buffer)
 
     def _reply(self, entries):
-        ids = [f"0100019a-bench-{next(_numbers)}" for _ in range(entries)]
-        if not ids:  # GetAccount: nothing known, nothing limited
-            self._write(b"{}")
+        if not entries:  # GetAccount: nothing known, nothing limited
+            self._write(json.dumps(told_arrivals()).encode() if b"/arrivals" in self.request_line else b"{}")
             return
+        _arrivals.append((time.monotonic(), entries))
+        ids = [f"0100019a-bench-{next(_numbers)}" for _ in range(entries)]
         results = [{"Status": "SUCCESS", "MessageId": one} for one in ids]
-        body = json.dumps({"BulkEmailEntryResults": results} if self.bulk else {"MessageId": ids[0]}).encode()
-        self._write(body)
+        bulk = b"outbound-bulk-emails" in self.request_line
+        self._write(json.dumps({"BulkEmailEntryResults": results} if bulk else {"MessageId": ids[0]}).encode())
 
     def _write(self, body):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self.transport.write(head % len(body) + body)
+
+
+def told_arrivals():
+    """What came since the last time: mails, seconds from the first to the last, the busiest sliding second."""
+    seconds = _arrivals[-1][0] - _arrivals[0][0] if _arrivals else 0.0
+    told = {"mails": sum(n for _, n in _arrivals), "seconds": seconds, "busiest_second": busiest_second(_arrivals)}
+    _arrivals.clear()
+    return told
+
+
+def busiest_second(arrivals):
+    """The most mails within any sliding second, of (moment, mails) in order."""
+    most = within = begin = 0
+    for at, mails in arrivals:
+        within += mails
+        while at - arrivals[begin][0] >= 1.0:
+            within -= arrivals[begin][1]
+            begin += 1
+        most = max(most, within)
+    return most
 
 
 async def serve():
