@@ -20,7 +20,7 @@ from tests.bench.goals import goal
 
 # With what tolerance the pace is judged here: six of five is allowed at 5/s, and moments of arrival shiver.
 PACE_TOLERANCE = 1.05
-_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "SES_REGION": "us-east-1"}
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up", "SES_REGION": "us-east-1"}
 
 
 @dataclass
@@ -150,7 +150,7 @@ def print_line(what, mails, seconds, cpu):
 def sink():
     """The address of a running sink, in the environment, and its process."""
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.sink"], stdout=subprocess.PIPE, text=True)
-    os.environ |= _ENVIRONMENT | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{process.stdout.readline().strip()}"}
+    os.environ |= ENVIRONMENT | {"AWS_ENDPOINT_URL_SESV2": f"http://127.0.0.1:{process.stdout.readline().strip()}"}
     try:
         yield psutil.Process(process.pid)
     finally:

@@ -60,9 +60,10 @@ class Sink(asyncio.Protocol):
 
 
 def told_arrivals():
-    """What came since the last time: mails, seconds from the first to the last, the busiest sliding second."""
+    """What came since the last time: calls, mails, seconds from the first to the last, the busiest sliding second."""
     seconds = _arrivals[-1][0] - _arrivals[0][0] if _arrivals else 0.0
-    told = {"mails": sum(n for _, n in _arrivals), "seconds": seconds, "busiest_second": busiest_second(_arrivals)}
+    counts = {"calls": len(_arrivals), "mails": sum(mails for _, mails in _arrivals)}
+    told = counts | {"seconds": seconds, "busiest_second": busiest_second(_arrivals)}
     _arrivals.clear()
     return told
 
