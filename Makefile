@@ -46,7 +46,7 @@ run: $(VENV)/.local ## everything with your own data, kept in .local
 	@$(PY) manage.py up $(WITH_PORT)
 
 test: $(VENV)/.dev ## the whole suite, on a real PostgreSQL and Redis that it starts itself
-	$(PY) -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile
+	$(PY) -m pytest -n $(TEST_PROCESSES) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 chaos: $(VENV)/.dev ## kills, outages and the exact pace, for an hour (KILLS=1000, PACE_SECONDS=600)
 	@$(CLEAN_DEMO) DJANGO_SETTINGS_MODULE=outreach.settings $(PY) -m tests.chaos --kills $(KILLS) --seconds $(PACE_SECONDS)

@@ -101,6 +101,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.allow_unix_socket = True
 
 
+# Their files take minutes for a few tests each.
+_LONG = frozenset({"browser", "chaos", "journeys"})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first: begun last, one of them would keep a process busy while the others have nothing left to do."""
+    items.sort(key=lambda item: item.path.relative_to(_ROOT / "tests").parts[0] not in _LONG)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes() -> None:
     """Workers must not inherit this: pytest-django would read the settings before they have chosen their Redis database."""
