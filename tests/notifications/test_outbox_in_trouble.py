@@ -80,10 +80,14 @@ def test_an_ses_that_says_nothing_is_given_a_rest(settings, rate):
     assert TransactionalEmail.objects.filter(status="queued", retry_at__gt=timezone.now()).count() == 30 - unknown
 
 
-def test_a_few_of_many_without_an_answer_are_no_silence(now):
-    for n in range(6):
+def without_an_answer(now, *, mails=6, error="InternalFailure"):
+    for n in range(mails):
         mail = outbox.posted(to=f"p{n}@example.com")
-        TransactionalEmail.objects.filter(pk=mail.pk).update(call_started_at=now, unknown_at=now)
+        TransactionalEmail.objects.filter(pk=mail.pk).update(call_started_at=now, unknown_at=now, error=error)
+
+
+def test_a_few_of_many_without_an_answer_are_no_silence(now):
+    without_an_answer(now)
     assert claiming.is_silent(now=now)
 
     TransactionalEmail.objects.bulk_create(
@@ -91,3 +95,27 @@ def test_a_few_of_many_without_an_answer_are_no_silence(now):
     )
 
     assert not claiming.is_silent(now=now)
+
+
+def test_a_silence_is_over_after_a_minute(now):
+    without_an_answer(now)
+
+    assert claiming.is_silent(now=now + timedelta(seconds=59))
+    assert not claiming.is_silent(now=now + timedelta(seconds=61))
+
+
+def test_workers_that_died_say_nothing_about_ses(now):
+    without_an_answer(now, error=claiming._LOST_DURING_CALL)
+
+    assert not claiming.is_silent(now=now)
+
+
+def test_an_ses_that_answers_again_gives_nobody_a_rest(settings, now):
+    settings.SES_MAX_SEND_RATE = 5.0  # and so many are claimed at once
+    without_an_answer(now)
+    for n in range(6):
+        outbox.posted(to=f"q{n}@example.com")
+
+    dispatching.send_waiting(transport=MemoryTransport(), clock=timezone.now)
+
+    assert [statuses()[f"q{n}@example.com"] for n in range(6)] == ["sent"] * 6

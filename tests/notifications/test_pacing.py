@@ -63,6 +63,13 @@ def test_slots_left_in_the_future_by_a_clock_that_was_set_back_hold_nobody(ahead
     assert pacing.reserve(1, rate=5).wait < 1
 
 
+def test_slots_that_ses_asked_to_leave_free_for_long_are_no_clock_that_was_set_back():
+    pacing.reserve(1, rate=100)
+    pacing.hold(110)
+
+    assert pacing.reserve(1, rate=100).wait > 60
+
+
 def test_time_that_passed_unused_is_not_saved_up():
     pacing.reserve(1, rate=5)
     SendPace.objects.update(next_slot_at="2020-01-01T00:00:00Z")
