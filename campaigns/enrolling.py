@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 from psycopg.errors import LockNotAvailable
 
 from campaigns.models import Campaign
@@ -81,7 +82,8 @@ def enrol_batch(campaign_id: int, *, size: int = _BATCH) -> bool:
     through = _last_id_of_batch(campaign.enrolled_through, size)
     with connection.cursor() as cursor:
         cursor.execute(_ENROL, _parameters(campaign, through))
-    Campaign.objects.filter(pk=campaign_id).update(enrolled_through=through)
+        enrolled = cursor.rowcount
+    Campaign.objects.filter(pk=campaign_id).update(enrolled_through=through, enrolled=F("enrolled") + enrolled)
     return through is None
 
 
@@ -96,11 +98,13 @@ def let_go(campaign: Campaign) -> int:
             # A million rows take longer than any statement of a web request may.
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute(_LET_GO, _parameters(campaign, None))
-            return int(cursor.rowcount)
+            left = int(cursor.rowcount)
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise RowsHeld from error
         raise
+    Campaign.objects.filter(pk=campaign.pk).update(enrolled=F("enrolled") - left)
+    return left
 
 
 def let_go_late(campaign: Campaign) -> int:

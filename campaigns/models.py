@@ -56,6 +56,8 @@ class Campaign(models.Model):
     woken_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Everyone with an id up to here has been enrolled; null when enrolment is complete.
     enrolled_through = models.BigIntegerField(null=True, blank=True, default=0, editable=False)
+    # How many rows of the ledger enrolment has made: an alarm compares. Null: it had begun before they were counted.
+    enrolled = models.BigIntegerField(null=True, blank=True, default=0, editable=False)
     # Calls were under way when the audience changed: whoever's came back unsent may have to leave before it sends again.
     let_go_before_start = models.BooleanField(default=False, db_default=False, editable=False)
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import structlog
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from campaigns import reporting, tracking
 from campaigns.models import Campaign, CampaignStatus, EmailSend, RaisedAlarm, SendAttempt
@@ -148,6 +149,16 @@ def _out_of_balance(now: datetime) -> Iterator[Alarm]:
         account = reporting.ledger(campaign.pk)
         if account["planned"] != sum(account[name] for name in reporting.LEDGER) or _left_behind(campaign, account):
             yield Alarm("ledger_out_of_balance", campaign.pk, account)
+        elif campaign.enrolled not in {None, account["planned"]} and (counted := _counted_otherwise(campaign)):
+            yield Alarm("ledger_out_of_balance", campaign.pk, account | counted)
+
+
+def _counted_otherwise(campaign: Campaign) -> dict[str, int]:
+    """How many rows enrolment made, and how many there are, if that differs: somebody was lost, or nobody planned them."""
+    rows = EmailSend.objects.filter(campaign=OuterRef("pk")).order_by().values("campaign").annotate(n=Count("*")).values("n")
+    # In one statement, for it may be enrolling at this moment.
+    both = Campaign.objects.filter(pk=campaign.pk).annotate(rows=Coalesce(Subquery(rows), 0)).values_list("enrolled", "rows")
+    return next(({"enrolled": made, "planned": there} for made, there in both if made not in {None, there}), {})
 
 
 def _left_behind(campaign: Campaign, account: dict[str, int]) -> bool:

@@ -21,6 +21,7 @@ def evidence(campaign, watcher=None, *, most_a_second=None) -> Evidence:
         everybodys=everybodys,
         rows=[Row(*row) for row in site.rows(_ROWS, campaign.id)],
         people=campaign.people,
+        enrolled=site.rows("SELECT enrolled FROM email_campaigns WHERE id = %s", campaign.id)[0][0],
         flying=set(site.flying),
         nos=campaign.nos,
         most_a_second=site.rate * PACE_TOLERANCE if most_a_second is None else most_a_second,

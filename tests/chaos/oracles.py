@@ -34,6 +34,7 @@ class Evidence:
     everybodys: Sequence[Entry]  # of the other campaigns and of transactional mail, too: the pace is one for all
     rows: Sequence[Row]
     people: Collection[str]
+    enrolled: int | None = None  # how many rows the product says it made
     flying: Collection[int] = ()
     nos: Mapping[str, float] = field(default_factory=dict)
     most_a_second: float | None = None
@@ -99,6 +100,11 @@ def account_balances(seen: Evidence) -> list[str]:
     return [str(stats) for stats in seen.unbalanced]
 
 
+def rows_are_counted(seen: Evidence) -> list[str]:
+    """O8, the other way: the product's alarm compares with a count that is right."""
+    return [] if seen.enrolled in {None, len(seen.rows)} else [f"{seen.enrolled} enrolled, {len(seen.rows)} rows"]
+
+
 def api_answers(seen: Evidence) -> list[str]:
     """O9: no 5xx unless PostgreSQL was away while it was asked."""
     return [
@@ -118,6 +124,7 @@ ALL = (
     pace_is_kept,
     end_is_reached,
     account_balances,
+    rows_are_counted,
     api_answers,
 )
 

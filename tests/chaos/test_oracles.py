@@ -70,3 +70,8 @@ def test_only_an_outage_excuses_a_5xx():
 
 def test_an_account_out_of_balance_is_seen():
     assert oracles.account_balances(replace(GOOD, unbalanced=[{"planned": 2}]))
+
+
+def test_a_count_of_rows_that_is_wrong_is_seen():
+    assert oracles.rows_are_counted(replace(GOOD, enrolled=2))
+    assert not oracles.rows_are_counted(replace(GOOD, enrolled=1))
