@@ -3,13 +3,15 @@
 import time
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
+
+from outreach import outages
 
 _PATIENCE = 30.0  # seconds
 
 
 def patiently(store: Callable[[], None]) -> None:
-    """Call `store`, again and again for half a minute while the database is away; then raises its error.
+    """Call `store`, again and again for half a minute while the database is away or read-only; then raises its error.
 
     A connection that broke inside a task never heals by itself, so it is closed before each retry.
     """
@@ -18,8 +20,8 @@ def patiently(store: Callable[[], None]) -> None:
         try:
             store()
             return
-        except (OperationalError, InterfaceError):
-            if connection.in_atomic_block or time.monotonic() > until:
+        except Error as error:
+            if not outages.is_outage(error) or connection.in_atomic_block or time.monotonic() > until:
                 raise
             connection.close()
             time.sleep(0.5)
