@@ -7,10 +7,10 @@ keep them apart, and the slots that all of them reserve keep the pace.
 import math
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
-from campaigns.models import CampaignLane
+from campaigns.models import Campaign, CampaignLane, CampaignStatus
 from outreach.publishing import publish
 
 # What one process sends by bulk calls with ease, in mails per second.
@@ -41,7 +41,10 @@ def wake_resting(campaign_id: int, *, loops: int, now: datetime) -> int:
 
 def use_ticket(campaign_id: int, number: int, generation: int, *, now: datetime) -> int | None:
     """Use up a lane's ticket; returns the next one, or None when this one is void or the campaign is not sending."""
-    lane = CampaignLane.objects.filter(campaign_id=campaign_id, number=number, generation=generation, campaign__status="sending")
+    # Asked beside the row and not by a join, which Django would put into a query of ids: whoever waits for the row then
+    # looks at its generation no more, and the ticket works twice.
+    sends = Exists(Campaign.objects.filter(pk=OuterRef("campaign_id"), status=CampaignStatus.SENDING))
+    lane = CampaignLane.objects.filter(sends, campaign_id=campaign_id, number=number, generation=generation)
     return generation + 1 if lane.update(generation=F("generation") + 1, seen_at=now) else None
 
 

@@ -1,6 +1,9 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 
 from campaigns import dispatching, lanes
 from campaigns.models import CampaignLane, EmailSend
@@ -44,6 +47,24 @@ def test_a_lanes_ticket_works_once(woken, now):
 
     assert lanes.use_ticket(campaign.pk, 1, 1, now=now) == 2
     assert lanes.use_ticket(campaign.pk, 1, 1, now=now) is None
+
+
+def test_a_lanes_ticket_works_once_for_two_at_the_same_moment(transactional_db, woken, now):
+    campaign = CampaignFactory(sending=True)
+    lanes.wake_resting(campaign.pk, loops=2, now=now)
+
+    def use():
+        try:
+            return lanes.use_ticket(campaign.pk, 1, 1, now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        mine = lanes.use_ticket(campaign.pk, 1, 1, now=now)
+        other = pool.submit(use)
+        time.sleep(0.5)  # it waits for the row
+
+    assert (mine, other.result(30)) == (2, None)
 
 
 def test_a_lane_of_a_paused_campaign_ends(now):
