@@ -30,6 +30,7 @@ CLAIM_LEASE = CHUNK_SECONDS + delivering.LONGEST_WAIT + 12.0
 _CALL_MARGIN = 15.0
 _ENROL_SECONDS = 5.0
 _SHORTEST_TURN = 1.0
+_SHORTEST_CHUNK = 0.4
 # What is left of a turn then is not worth another chunk.
 _TOO_SHORT = 0.5
 _DAY = 0x5E5_0002  # the key of an advisory lock
@@ -98,7 +99,9 @@ def call_lease(transport: Transport) -> float:
 
 def chunk_size(*, rate: float, loops: int) -> int:
     """How many recipients one chunk takes: a turn's worth, shared among all loops of all campaigns."""
-    return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * _turn_seconds(loops))))
+    # So short that the slots of twenty loops lie within `LONGEST_WAIT`: whoever finds no place there rests while others go on.
+    seconds = max(_SHORTEST_CHUNK, CHUNK_SECONDS / max(1, loops))
+    return max(1, min(settings.CAMPAIGN_CHUNK_SIZE, math.floor(rate * seconds)))
 
 
 def left_today(limit: int, *, now: datetime) -> int:
@@ -137,7 +140,7 @@ class _WhileCaughtUp:
 
     def __init__(self, ledger: claiming.CampaignLedger) -> None:
         self._ledger = ledger
-        self.record = ledger.record
+        self.record, self.give_sign_of_life = ledger.record, ledger.give_sign_of_life
 
     def start(self, ids: list[int]) -> set[int]:
         """Mark calls started; none while requests wait, which ends the turn and lets its rows wait again."""
@@ -171,6 +174,8 @@ class _Turn:
         self.until = time.monotonic() + _turn_seconds(sending)
         self.ledger = claiming.CampaignLedger(campaign_id, slice_id=uuid.uuid4(), sign_of_life=sign_of_life)
         self.skipped = False
+        self._count_again_at = 0.0
+        self._left_at_least: int | None = None
 
     def run(self) -> bool:
         """Claim and send; returns whether it is worth coming back at once."""
@@ -238,16 +243,24 @@ class _Turn:
         return self.ledger.claim(limit=limit, lease=CLAIM_LEASE)
 
     def _limits(self, chunk: int) -> list[int]:
-        daily = settings.CAMPAIGN_DAILY_LIMIT
-        if daily is not None:
+        left = [self._left_of_quota(), self._left_of_today()]
+        # Near an end only: what all loops take at once, and as much again for those that were woken since.
+        if any(limit is not None and limit < 2 * self.all_loops * chunk for limit in left):
             _one_at_a_time()
-        left = self._left_of_quota()
-        # Near its end only: what all loops take at once, and as much again for those that were woken since.
-        if daily is None and left is not None and left < 2 * self.all_loops * chunk:
-            _one_at_a_time()
-            left = self._left_of_quota()
-        of_today = None if daily is None else left_today(daily, now=self.clock())
-        return [limit for limit in (left, of_today) if limit is not None]
+            left = [self._left_of_quota(), self._counted_today()]
+        return [limit for limit in left if limit is not None]
+
+    def _left_of_today(self) -> int | None:
+        """What CAMPAIGN_DAILY_LIMIT allows at least, without a count of a day's mails for every chunk of them."""
+        if time.monotonic() >= self._count_again_at and (left := self._counted_today()) is not None:
+            # Until then everybody together can have used the other half.
+            self._count_again_at = time.monotonic() + left / 2 / self.rate
+            self._left_at_least = left // 2
+        return self._left_at_least
+
+    def _counted_today(self) -> int | None:
+        limit = settings.CAMPAIGN_DAILY_LIMIT
+        return None if limit is None else left_today(limit, now=self.clock())
 
     def _left_of_quota(self) -> int | None:
         return quota.left_for_outreach(rate=self.rate, now=self.clock(), sent_since=reporting.called_since)

@@ -212,6 +212,7 @@ def test_mails_that_are_claimed_elsewhere_count_towards_the_daily_limit(now):
     [
         (5, 1, 25),  # five seconds' worth
         (5, 5, 5),  # shared fairly
+        (5, 20, 2),  # the slots of all lie near
         (0.1, 1, 1),  # never nothing
         (200, 1, 1000),
         (5000, 1, 1000),  # CAMPAIGN_CHUNK_SIZE
@@ -276,6 +277,18 @@ def test_the_daily_limit_counts_the_last_24_hours(now):
         EmailSendFactory(call_started_at=now - timedelta(hours=hours), sent_at=now - timedelta(hours=hours))
 
     assert dispatching.left_today(10, now=now) == 8
+
+
+def test_far_from_a_daily_limit_its_mails_are_counted_once_a_turn(run_all, fast, settings, monkeypatch):
+    settings.CAMPAIGN_DAILY_LIMIT, settings.CAMPAIGN_CHUNK_SIZE = 1_000_000, 10
+    counted, real = [], dispatching.left_today
+    monkeypatch.setattr(dispatching, "left_today", lambda limit, *, now: counted.append(1) or real(limit, now=now))
+    monkeypatch.setattr(dispatching, "_one_at_a_time", lambda: 1 / 0)
+
+    run_all(CampaignFactory(sending=True, waiting=50))
+
+    assert EmailSend.objects.filter(status="sent").count() == 50
+    assert len(counted) <= 2
 
 
 def test_far_from_the_end_of_the_quota_no_loop_waits_for_another(fast, quota_of, monkeypatch):
