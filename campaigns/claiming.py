@@ -22,13 +22,17 @@ from notifications.ledgers import Settled
 from notifications.transports.base import Verdict
 from outreach import keyed_hashes
 
+# The campaign first, as everybody else locks it: whoever starts it again may hold it and want a person, and whoever deletes
+# the person may want their rows.
 _CLAIM = """
-WITH picked AS (
+WITH sending AS MATERIALIZED (
+    SELECT id FROM email_campaigns WHERE id = %(campaign)s AND status = 'sending' FOR SHARE
+), picked AS (
     SELECT s.id, s.email, s.prospect_id
-      FROM email_sends s JOIN email_campaigns c ON c.id = s.campaign_id
-     WHERE s.campaign_id = %(campaign)s AND s.status = 'queued' AND c.status = 'sending'
+      FROM email_sends s
+     WHERE s.campaign_id = %(campaign)s AND s.status = 'queued' AND EXISTS (SELECT FROM sending)
      ORDER BY s.id LIMIT %(limit)s
-       FOR UPDATE OF s SKIP LOCKED FOR SHARE OF c
+       FOR UPDATE OF s SKIP LOCKED
 ), judged AS (
     SELECT picked.id, p.first_name, p.last_name, p.company, p.attributes, p.unsubscribe_token,
            CASE WHEN p.id IS NULL THEN %(deleted)s
@@ -62,7 +66,11 @@ UPDATE email_sends s
 RETURNING s.id
 """.replace("{listed_by_hash}", suppressing.LISTED_BY_HASH.replace("{column}", "s.email"))
 
-_RECORD = ledgers.record_statement("email_sends")
+# A mail that waits for a reason of its own is left alone for so long: the sweep then ends its claim. Else it would be the
+# first of every chunk, and take the slots of those behind it.
+_CLAIM_AFTER = """claimed_by = CASE WHEN o.alone THEN s.claimed_by END,
+       lease_until = CASE WHEN o.alone THEN clock_timestamp() + o.rest * interval '1 second' END"""
+_RECORD = ledgers.record_statement("email_sends", claim=_CLAIM_AFTER)
 _RELEASE = ledgers.release_statement("email_sends")
 
 _RELEASE_ALL = """
@@ -149,7 +157,7 @@ class CampaignLedger:
 
     def start(self, ids: list[int]) -> set[int]:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
-        self._give_sign_of_life()
+        self.give_sign_of_life()
         with connection.cursor() as cursor:
             cursor.execute(_START, {"ids": ledgers.as_array(ids), "slice": self.slice_id, **keyed_hashes.parameters()})
             started = {id_ for (id_,) in cursor.fetchall()}
@@ -163,7 +171,8 @@ class CampaignLedger:
         message_ids = [row["message_id"] for row in rows if row["message_id"]]
         patience.patiently(partial(_store_outcomes, {"outcomes": ledgers.as_json(rows), "slice": self.slice_id}, message_ids))
 
-    def _give_sign_of_life(self) -> None:
+    def give_sign_of_life(self) -> None:
+        """Say that the loop lives, once a second at most."""
         if time.monotonic() - self._last_sign > 1:
             self._last_sign = time.monotonic()
             self.sign_of_life()

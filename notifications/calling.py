@@ -54,8 +54,9 @@ def parcels(mails: Iterable[Started], transport: Transport, *, together: int) ->
 class Calls:
     """The calls of one delivery. `enough` says why no further one is worth making; empty while they are.
 
-    `halted` is why a person must act, `unknown` how many mails had no answer. `one_sender`: all mails have the same,
-    so that an answer about one sender is one about all of them.
+    `halted` is why a person must act, `unknown` how many mails had no answer; `rest` how many seconds nobody should call,
+    as `waits` answers said, of which `throttles` that we are too fast. `one_sender`: all mails have the same, so that an
+    answer about one sender is one about all of them.
     """
 
     def __init__(self, transport: Transport, *, rate: float, most_refused: int, one_sender: bool) -> None:
@@ -65,7 +66,8 @@ class Calls:
         self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
         self._next = 0.0
         # Not exact between threads; a run that is told from another by one or two is none.
-        self._refused = self._answers = self.unknown = 0
+        self._refused = self._answers = self.unknown = self.waits = self.throttles = 0
+        self.rest = 0.0
         self._one_by_one = threading.Lock()
 
     def make(self, parcel: Sequence[Started], *, interval: float, checked_at: float) -> list[Settled]:
@@ -96,7 +98,11 @@ class Calls:
         return [*outcomes, *[missing] * len(messages)][: len(messages)]
 
     def heed(self, outcomes: Sequence[Outcome]) -> None:
-        """See whether the next call is worth making; at once, for the sake of the calls that wait for their slots."""
+        """See whether the next call is worth making; at once, for the sake of the calls that wait for their slots.
+
+        `outcomes` are those of one call: where others of it were judged, one that waits for itself holds up nobody.
+        """
+        all_wait = all(outcome.verdict is Verdict.WAIT for outcome in outcomes)
         for outcome in outcomes:
             verdict = outcome.verdict
             self._refused = self._refused + 1 if verdict is Verdict.REFUSED else 0
@@ -104,13 +110,19 @@ class Calls:
             self._answers += 1
             if verdict is Verdict.HALT and (self.one_sender or not outcome.about_sender):
                 self.halted = self.halted or outcome.error
-            if verdict is Verdict.WAIT:
-                self.enough = self.enough or outcome.error
+            if verdict is Verdict.WAIT and (all_wait or not outcome.about_mail):
+                self._rest(outcome)
             if self._refused >= self.most_refused:
                 self.enough = self.enough or f"The last {self._refused} mails were refused."
         if self.unknown > max(TOLERATED_UNKNOWN, UNKNOWN_SHARE * self._answers):
             self.enough = self.enough or f"SES did not answer {self.unknown} calls."
         self.enough = self.enough or self.halted
+
+    def _rest(self, outcome: Outcome) -> None:
+        self.enough = self.enough or outcome.error
+        self.rest = max(self.rest, outcome.retry_after)
+        self.waits += 1
+        self.throttles += outcome.throttled
 
     def _wait_for_slot(self, moment: float, interval: float, *, mails: int) -> None:
         """Sleep until the slot; then one by one, so that a hiccup of the machine squeezes no calls together."""

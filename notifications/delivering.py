@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -34,13 +35,12 @@ _LARGEST_GROUP_TOGETHER = 500
 # than `pacing.tolerance` does. Fewer than ten are not worth a call that may leave all of them unknown.
 _TOGETHER_SECONDS = 0.025
 _FEWEST_TOGETHER = 10
-# The starting statement runs this long before its first slot, so that the call itself is on time.
-_LEAD = 0.05
 _RECORD_EVERY = 0.05  # seconds
 _GLANCE = 0.02
-# Calls that hang longer after the last was made keep nobody waiting, when they are so few.
+# Calls that hang longer after the last was made keep nobody waiting, when they are so few, or such a share of all.
 _LINGERING = 1.0  # seconds
 _FEW = 2
+_FEW_OF_MANY = 0.01
 _NOT_STARTED = Outcome(Verdict.WAIT, error="PostgreSQL was away before the call.")
 # Enough hands that an SES answering in two seconds does not lower the pace.
 _SLOWEST_USUAL_CALL = 2.0
@@ -125,6 +125,7 @@ class _Delivery:
         self.ended: list[Settled] = []
         self.record_at = 0.0
         self.rest = 0.0
+        self.waits = self.throttles = self.handed_over = 0
         self.ended_by = ""
         self.halted = self.ending = False
         self.held = False
@@ -162,12 +163,15 @@ class _Delivery:
     def _send(self, mails: Sequence[Mail], pool: ThreadPoolExecutor) -> None:
         if self.urgent and pacing.urgent_wait(rate=self.rate) > LONGEST_WAIT:
             # Before anything is reserved: each look would move everybody's slots away.
-            self.ended_by, self.held = "the next free slot is far ahead", True
+            self._hold()
             return
         # Urgent slots begin at once, and cannot be given back: what takes time is done before.
         made = self._next_group(mails) if self.urgent else None
-        reserve = pacing.reserve_urgent if self.urgent else pacing.reserve
-        slots, used = reserve(len(mails), rate=self.rate), 0
+        try:
+            slots, used = self._reserved(len(mails)), 0
+        except pacing.TooFarAhead:
+            self._hold()
+            return
         try:
             left = mails
             while left and not self.stopped():
@@ -197,28 +201,47 @@ class _Delivery:
     def _are_mostly_alone(self, messages: Iterable[OutgoingMessage]) -> bool:
         return sum(self.transport.call_key(message) is None for message in messages) > self.calls_a_group
 
+    def _hold(self) -> None:
+        self.ended_by, self.held = "the next free slot is far ahead", True
+
+    def _reserved(self, count: int, *, late: bool = False) -> pacing.Slots:
+        if self.urgent:
+            return pacing.reserve_urgent(count, rate=self.rate)
+        return pacing.reserve(count, rate=self.rate, late=late, longest=LONGEST_WAIT)
+
     def _on_time(self, slots: pacing.Slots, used: int, left: int) -> tuple[pacing.Slots, int]:
         """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones."""
         self._wait_for_hands()
-        if not self.urgent:
-            slots = pacing.yield_to_urgent(slots)
-            if slots.slowed_down:
-                self.ended_by = "SES throttled somebody: the next turn has the new pace"
-                return slots, used
-        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval):
-            slots, used = self._later(slots, used, left), 0
-        if slots.at(used) - time.monotonic() > LONGEST_WAIT:
-            self.ended_by, self.held = "the next free slot is far ahead", True
-            return slots, used
-        self._record_until(slots.at(used) - _LEAD)
+        slots = self._yielded(slots)
+        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval) and not self.stopped():
+            try:
+                slots, used = self._later(slots, used, left), 0
+            except pacing.TooFarAhead:
+                self._hold()
+        while not self.stopped() and (start := slots.at(used) - pacing.LEAD) > time.monotonic():
+            if start + pacing.LEAD - time.monotonic() > LONGEST_WAIT:
+                self._hold()
+                break
+            self._record_until(start)
+            # Urgent mail may have taken slots meanwhile.
+            slots = self._yielded(slots)
+        self._take_in(timeout=0)
         return slots, used
+
+    def _yielded(self, slots: pacing.Slots) -> pacing.Slots:
+        """The slots, moved back by urgent mail; ends the delivery when SES has throttled somebody since they were reserved."""
+        if self.urgent:
+            return slots
+        slots = pacing.yield_to_urgent(slots)
+        if slots.slowed_down:
+            self.ended_by = "SES throttled somebody: the next turn has the new pace"
+        return slots
 
     def _later(self, slots: pacing.Slots, used: int, left: int) -> pacing.Slots:
         """Slots from now on for those that passed: to catch up would squeeze mails together, here and in other threads."""
-        if self.urgent:
-            return pacing.reserve_urgent(left, rate=self.rate)
-        pacing.give_back(slots, used=used)
-        return pacing.reserve(left, rate=self.rate, late=True)
+        if not self.urgent:
+            pacing.give_back(slots, used=used)
+        return self._reserved(left, late=True)
 
     def _send_group(
         self,
@@ -238,6 +261,7 @@ class _Delivery:
             # A copy of the context, so that the log line in the thread carries the task's id.
             call = partial(copy_context().run, self.calls.make, parcel, interval=slots.interval, checked_at=checked_at)
             self.flying.add(pool.submit(call))
+            self.handed_over += 1
         return bool(started) or not going
 
     def _started(self, ids: list[int]) -> set[int]:
@@ -268,7 +292,13 @@ class _Delivery:
 
     def _wait_for_hands(self) -> None:
         while len(self.flying) > self.hands - self.calls_a_group:
+            self._give_sign_of_life()
             self._take_in(timeout=_GLANCE)
+
+    def _give_sign_of_life(self) -> None:
+        # Answers come also while PostgreSQL is away; what they say is stored with patience.
+        with suppress(DatabaseError):
+            self.ledger.give_sign_of_life()
 
     def _record_until(self, moment: float) -> None:
         """Record outcomes until `moment`, those of a twentieth of a second together."""
@@ -279,8 +309,9 @@ class _Delivery:
 
     def _wait_for_answers(self) -> None:
         """Those of usual calls; when a few others hang, the caller hears of it and may go on."""
-        until = time.monotonic() + _LINGERING
-        while self.flying and (time.monotonic() < until or len(self.flying) > _FEW):
+        until, few = time.monotonic() + _LINGERING, max(_FEW, int(_FEW_OF_MANY * self.handed_over))
+        while self.flying and (time.monotonic() < until or len(self.flying) > few):
+            self._give_sign_of_life()
             self._take_in(timeout=_RECORD_EVERY)
         if self.flying:
             self.on_lingering(self.report())
@@ -300,20 +331,21 @@ class _Delivery:
             self.ended, self.record_at = [], time.monotonic() + _RECORD_EVERY
         # Last: should the database fail now, the answers are recorded, or will be at the end.
         try:
-            self._heed([one.outcome for one in came])
+            self._heed()
         except DatabaseError:
             # At the end the answers that still come must be recorded all the same.
             if not self.ending:
                 raise
             log.exception("answer_not_heeded")
 
-    def _heed(self, outcomes: Iterable[Outcome]) -> None:
-        """What an answer means for everybody's pace, and whether a person must act."""
+    def _heed(self) -> None:
+        """What the answers mean for everybody's pace, and whether a person must act."""
         if self.calls.halted and not self.halted:
             self.halted = True
             self.on_halt(self.calls.halted)
-        if waits := [outcome for outcome in outcomes if outcome.verdict is Verdict.WAIT]:
-            if any(outcome.throttled for outcome in waits):
-                pacing.slow_down()
-            self.rest = max(self.rest, *(outcome.retry_after for outcome in waits))
+        if (throttles := self.calls.throttles) > self.throttles:
+            self.throttles = throttles
+            pacing.slow_down()
+        if (waits := self.calls.waits) > self.waits:
+            self.waits, self.rest = waits, self.calls.rest
             pacing.hold(self.rest)

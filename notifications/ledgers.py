@@ -33,9 +33,9 @@ UPDATE {table} s
        call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
        message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
        error      = CASE WHEN s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,{more}
-       claimed_by = NULL, lease_until = NULL
+       {claim}
   FROM json_to_recordset(%(outcomes)s::json)
-       AS o (id bigint, verdict text, message_id text, error text, age float8, rest float8)
+       AS o (id bigint, verdict text, message_id text, error text, age float8, rest float8, alone boolean)
  WHERE s.id = o.id AND (o.verdict = 'accepted' OR s.claimed_by = %(slice)s)
 """
 
@@ -54,10 +54,16 @@ class Ledger(Protocol):
     def record(self, settled: list[Settled]) -> None:
         """Store outcomes."""
 
+    def give_sign_of_life(self) -> None:
+        """Say that whoever sends lives, while it waits for answers."""
 
-def record_statement(table: str, *, more: str = "") -> str:
-    """The SQL that stores `outcomes` (`as_json`) of a `slice` in a ledger's table; `more` sets further columns."""
-    return _RECORD.format(table=table, more=f"\n       {more}," if more else "")
+
+def record_statement(table: str, *, more: str = "", claim: str = "claimed_by = NULL, lease_until = NULL") -> str:
+    """The SQL that stores `outcomes` (`as_json`) of a `slice` in a ledger's table.
+
+    `more` sets further columns, `claim` those of the claim.
+    """
+    return _RECORD.format(table=table, more=f"\n       {more}," if more else "", claim=claim)
 
 
 def release_statement(table: str) -> str:
@@ -66,7 +72,7 @@ def release_statement(table: str) -> str:
 
 
 def as_rows(settled: Iterable[Settled], *, now: float) -> list[dict[str, Any]]:
-    """What a ledger stores: id, verdict, message_id, error, `age` and `rest` in seconds.
+    """What a ledger stores: id, verdict, message_id, error, `age` and `rest` in seconds, `alone` for a wait of its own.
 
     In the order of the ids, so that an event batch about the same rows cannot deadlock with the ledger.
     """
@@ -92,6 +98,7 @@ def _row(one: Settled, now: float) -> dict[str, Any]:
         "error": "" if accepted else _storable(one.outcome.error[:2000]),
         "age": max(0.0, now - one.at),
         "rest": one.outcome.retry_after,
+        "alone": one.outcome.verdict is Verdict.WAIT and one.outcome.about_mail,
     }
 
 

@@ -8,6 +8,7 @@ Urgent (transactional) mail takes a slot at once and moves everybody's later slo
 that it waits for no campaign and the sum stays within the rate.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,11 +22,13 @@ _LOWEST_SHARE = 0.01
 # A lowered pace is back at its full height after ten minutes at most: a tenth of the full rate a minute.
 _SECONDS_TO_FULL = 600.0
 _FAR_AHEAD = 120.0  # seconds
-# So many loops may hold a slot each for the moment in which they see that it is too far ahead.
+# So long before its slot a mail is started, and does not make room for urgent mail any more.
+LEAD = 0.05  # seconds
+# So many urgent callers may have taken slots at the same moment.
 _MOST_AT_ONCE = 64
 
-# Nobody keeps slots far ahead (`delivering.LONGEST_WAIT`), however many reserve at once: one beyond `believed` was left
-# by a clock that was set back since.
+# Nobody gets slots that begin later than `longest` from now: whoever would have to give them back again may find others
+# behind them, and slots that nobody uses are lost. One beyond `believed` was left by a clock that was set back since.
 _RESERVE = """
 INSERT INTO send_pace AS pace (id, next_slot_at) VALUES (1, clock_timestamp() + %(length)s * interval '1 second')
 ON CONFLICT (id) DO UPDATE
@@ -33,21 +36,29 @@ ON CONFLICT (id) DO UPDATE
                             AND clock_timestamp() + %(believed)s * interval '1 second'
                            THEN pace.next_slot_at ELSE clock_timestamp() END
                     + %(length)s * interval '1 second'
+ WHERE pace.next_slot_at NOT BETWEEN clock_timestamp() + %(longest)s * interval '1 second'
+                             AND clock_timestamp() + %(believed)s * interval '1 second'
 RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
 """
 
-_RESERVE_URGENT = """
+# The first reserved slot for which nobody has begun yet what cannot be taken back: from it on everybody moves.
+_SLOT_TO_TAKE = """greatest(
+    clock_timestamp(),
+    pace.next_slot_at - %(interval)s * interval '1 second'
+        * greatest(0, floor((extract(epoch FROM pace.next_slot_at - clock_timestamp()) - %(lead)s) / %(interval)s)))"""
+
+_RESERVE_URGENT = f"""
 INSERT INTO send_pace AS pace (id, next_slot_at, urgent_slot_at, urgent_taken)
 SELECT 1, slot, slot, %(count)s FROM (SELECT clock_timestamp() + %(length)s * interval '1 second') AS first (slot)
 ON CONFLICT (id) DO UPDATE
-   SET urgent_slot_at = CASE WHEN pace.urgent_slot_at BETWEEN clock_timestamp()
-                              AND clock_timestamp() + %(believed)s * interval '1 second'
-                             THEN pace.urgent_slot_at ELSE clock_timestamp() END
+   SET urgent_slot_at = greatest(CASE WHEN pace.urgent_slot_at < clock_timestamp() + %(believed)s * interval '1 second'
+                                      THEN pace.urgent_slot_at END,
+                                 {_SLOT_TO_TAKE})
                       + %(length)s * interval '1 second',
        next_slot_at = greatest(pace.next_slot_at, clock_timestamp()) + %(length)s * interval '1 second',
        urgent_taken = pace.urgent_taken + %(count)s
 RETURNING urgent_slot_at, extract(epoch FROM urgent_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
-"""
+"""  # noqa: S608 - written above
 
 # As `_RESERVE_URGENT` has it: a slot that lies further ahead was left by a clock that was set back since.
 _URGENT_WAIT = """
@@ -67,8 +78,9 @@ UPDATE send_pace SET next_slot_at = greatest(next_slot_at, clock_timestamp() + %
  WHERE id = 1
 """
 
-# A throttle in the future was noted by a clock that has been set back since.
-_SINCE = "greatest(coalesce(extract(epoch FROM clock_timestamp() - throttled_at), 0), 0)"
+# A throttle in the future was noted by a clock that has been set back since: it was a moment ago, or nobody knows when.
+_SINCE = """CASE WHEN throttled_at > clock_timestamp() + interval '1 minute' THEN %(seconds_to_full)s
+                 ELSE greatest(0, coalesce(extract(epoch FROM clock_timestamp() - throttled_at), 0)) END"""
 _SHARE = f"least(1, share + {_SINCE} / %(seconds_to_full)s)::float8"
 
 _ALLOWED = f"SELECT {_SHARE}, account_rate FROM send_pace WHERE id = 1"  # noqa: S608 - written above
@@ -103,6 +115,10 @@ class Slots:
         return self.first - time.monotonic()
 
 
+class TooFarAhead(Exception):
+    """The next free slot is not worth waiting for: others go first."""
+
+
 def tolerance(interval: float) -> float:
     """How late, in seconds, a mail may still use its slot: half an interval, between 0.02 and 0.1 s.
 
@@ -133,20 +149,26 @@ def slow_down() -> None:
         cursor.execute(_SLOW_DOWN, values)
 
 
-def reserve(count: int, *, rate: float, late: bool = False) -> Slots:
+def reserve(count: int, *, rate: float, late: bool = False, longest: float = math.inf) -> Slots:
     """Reserve the next `count` slots at `rate` mails per second, for this caller alone.
+
+    Raises TooFarAhead, and reserves nothing, when the first of them begins later than `longest` seconds from now.
 
     A caller that comes a moment after the last slot continues the row of slots instead of starting
     a new one: a gap of milliseconds between chunks does not lower the pace. One that is `late` for
     its slots starts anew from now: catching up would squeeze mails together.
     """
     interval = 1.0 / rate
-    return _reserved(_RESERVE, count, interval, {"grace": 0.0 if late else tolerance(interval)})
+    values = {"grace": 0.0 if late else tolerance(interval), "longest": min(longest, _believed(count, interval))}
+    return _reserved(_RESERVE, count, interval, values)
 
 
 def reserve_urgent(count: int, *, rate: float) -> Slots:
-    """Reserve `count` slots from now on, an interval apart, ahead of everybody who is not urgent."""
-    return _reserved(_RESERVE_URGENT, count, 1.0 / rate, {"count": count})
+    """Reserve `count` slots from now on, an interval apart, ahead of everybody who is not urgent.
+
+    Where others have slots reserved, theirs are taken from LEAD seconds on, and they move back by as many.
+    """
+    return _reserved(_RESERVE_URGENT, count, 1.0 / rate, {"count": count, "lead": LEAD, "interval": 1.0 / rate})
 
 
 def urgent_wait(*, rate: float) -> float:
@@ -190,5 +212,8 @@ def _believed(count: int, interval: float) -> float:
 def _reserved(statement: str, count: int, interval: float, values: dict[str, float]) -> Slots:
     with connection.cursor() as cursor:
         cursor.execute(statement, values | {"length": count * interval, "believed": _believed(count, interval)})
-        end, wait, *known = cursor.fetchone()
+        reserved = cursor.fetchone()
+    if reserved is None:
+        raise TooFarAhead
+    end, wait, *known = reserved
     return Slots(time.monotonic() + wait, interval, count, end, *known)

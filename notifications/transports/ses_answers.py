@@ -155,7 +155,7 @@ def judge_entry(result: Mapping[str, Any]) -> Outcome:
     if status == "ACCOUNT_THROTTLED":
         return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_A_THROTTLE, throttled=True)
     if status == "TRANSIENT_FAILURE":
-        return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE)
+        return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE, about_mail=True)
     return Outcome(Verdict.REFUSED if status in _ENTRY_REFUSED else Verdict.UNKNOWN, error=said or "No status.")
 
 

@@ -1,16 +1,18 @@
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
-from campaigns import claiming
+from campaigns import claiming, enrolling
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
+from prospects.models import Prospect
 from tests.factories import CampaignFactory, EmailSendFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
@@ -286,3 +288,59 @@ def test_workers_that_claim_at_once_never_share_a_row():
         taken = [id_ for ids in pool.map(work, range(8)) for id_ in ids]
 
     assert len(taken) == len(set(taken)) == 40
+
+
+def test_a_mail_that_waits_for_a_reason_of_its_own_is_left_alone_for_a_while():
+    campaign = CampaignFactory(sending=True, waiting=2)
+    (first, second), _, ledger = claim(campaign)
+    ledger.start([first.id, second.id])
+    record(ledger, first, Verdict.WAIT, retry_after=5.0, about_mail=True)
+    record(ledger, second, Verdict.WAIT, retry_after=5.0)
+
+    assert [row.id for row in claim(campaign)[0]] == [second.id]
+    lose_worker()
+    assert reclaim() == {"queued": 2}
+
+
+def test_claims_restarts_and_deletions_wait_for_each_other_in_one_order(transactional_db):
+    campaign = CampaignFactory(sending=True, waiting=3)
+    person, held, go = Prospect.objects.order_by("pk")[0], threading.Event(), threading.Event()
+
+    @transaction.atomic
+    def start_again():
+        Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
+        Campaign.objects.update(enrolled_through=0)
+        held.set()
+        go.wait(30)
+        enrolling.enrol_batch(campaign.pk)
+
+    with ThreadPoolExecutor(3) as pool:
+        starting = pool.submit(with_connection, start_again)
+        held.wait(30)
+        claiming_ = pool.submit(with_connection, claim, campaign)
+        wait_for_a_lock()
+        deleting = pool.submit(with_connection, person.delete)
+        time.sleep(0.3)
+        go.set()
+        rows, skipped, _ = claiming_.result(30)
+        assert (starting.result(30), deleting.result(30)[0] > 0) == (None, True)
+    assert len(rows) + skipped == 3
+
+
+def with_connection(do, *args):
+    try:
+        return do(*args)
+    finally:
+        connection.close()
+
+
+def wait_for_a_lock():
+    for _ in range(600):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waits for a lock")

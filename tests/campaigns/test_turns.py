@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import count
 
 import pytest
@@ -99,6 +100,28 @@ def test_no_turn_follows_while_many_calls_hang(fast, published):
         assert published == []
 
     assert EmailSend.objects.filter(status="sent").count() == 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_loop_that_waits_for_many_calls_that_hang_is_alive(fast, published, now):
+    campaign, long_ago = CampaignFactory(sending=True, waiting=8), now - timedelta(minutes=5)
+    seen = type(campaign).objects.filter(pk=campaign.pk, loop_seen_at__gt=long_ago)
+
+    with turn_of(campaign, transport := Hanging(Outcome(Verdict.ACCEPTED), calls=4)):
+        wait_for(lambda: len(transport.sent) == 4)
+        seen.update(loop_seen_at=long_ago)
+        wait_for(seen.exists)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_few_of_many_calls_that_hang_keep_nobody_waiting(fast, published):
+    campaign = CampaignFactory(sending=True)
+    EmailSendFactory.create_batch(400, campaign=campaign)
+
+    with turn_of(campaign, Hanging(Outcome(Verdict.ACCEPTED), calls=4)):
+        wait_for(lambda: published)
+
+    assert EmailSend.objects.filter(status="sent").count() == 400
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,6 +18,9 @@ class FakeLedger:
         self.started += may
         return set(may)
 
+    def give_sign_of_life(self):
+        pass
+
     def record(self, settled):
         self.outcomes |= {one.id: one.outcome for one in settled}
 

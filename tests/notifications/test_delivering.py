@@ -265,3 +265,41 @@ def test_the_log_line_has_the_keys_of_the_mission(caplog):
 
     line = next(r.msg for r in caplog.records if isinstance(r.msg, dict) and r.msg["event"] == "email_sent")
     assert {"message_id", "to", "subject", "template_name", "duration_ms"} <= set(line)
+
+
+def test_a_delivery_that_finds_no_slot_nearby_takes_none_from_those_that_do(monkeypatch):
+    pacing.reserve(50, rate=5)
+    # What is given back is lost when others have reserved behind it.
+    monkeypatch.setattr(pacing, "give_back", lambda _slots, *, used: None)
+    before = SendPace.objects.get().next_slot_at
+
+    report = delivering.deliver(mails(5), ledger=FakeLedger(), transport=MemoryTransport(), rate=5)
+
+    assert report.held
+    assert SendPace.objects.get().next_slot_at == before
+
+
+def test_late_slots_that_cannot_be_replaced_nearby_end_the_delivery():
+    ledger = FakeLedger()
+    ledger.start = lambda ids: (pacing.reserve(90, rate=10) and time.sleep(1.2)) or set(ids)
+
+    report = delivering.deliver(mails(3), ledger=ledger, transport=MemoryTransport(), rate=10)
+
+    assert report.held
+
+
+def test_urgent_mail_that_comes_while_a_mail_waits_for_its_slot_goes_first(monkeypatch):
+    pacing.reserve(5, rate=10)
+    urgent, began, record_until = [], [], delivering._Delivery._record_until
+
+    def and_urgent_mail_comes(self, moment):
+        urgent.append(pacing.reserve_urgent(3, rate=10) if not urgent else None)
+        record_until(self, moment)
+
+    monkeypatch.setattr(delivering._Delivery, "_record_until", and_urgent_mail_comes)
+    transport = MemoryTransport(lambda _message: began.append(time.monotonic()) or Outcome(Verdict.ACCEPTED))
+
+    delivering.deliver(mails(1), ledger=FakeLedger(), transport=transport, rate=10)
+
+    # Three slots later than the half second that was reserved before it.
+    assert began[0] - urgent[0].at(0) > 0.6

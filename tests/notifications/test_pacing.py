@@ -1,4 +1,6 @@
+import time
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -160,7 +162,32 @@ def test_throttle_after_throttle_leaves_a_rate_above_nothing(settings):
 def test_an_urgent_slot_waits_for_no_campaign():
     pacing.reserve(100, rate=5)
 
+    assert pacing.reserve_urgent(1, rate=5).wait < pacing.LEAD + 0.2
+
+
+def test_urgent_slots_lie_between_those_of_campaigns():
+    campaign = pacing.reserve(100, rate=5)
+    time.sleep(0.1)  # the first has been used, and half an interval has passed
+    urgent = pacing.reserve_urgent(2, rate=5)
+    moved = pacing.yield_to_urgent(campaign)
+
+    begun = [campaign.at(n) for n in range(100) if campaign.at(n) < urgent.at(0) - 0.05]
+    slots = sorted([*begun, urgent.at(0), urgent.at(1), *(moved.at(n) for n in range(len(begun), 100))])
+
+    assert [later - slot for slot, later in pairwise(slots)] == pytest.approx([0.2] * 101, abs=0.05)
+
+
+def test_where_nobody_reserved_an_urgent_slot_is_now():
     assert pacing.reserve_urgent(1, rate=5).wait < 0.05
+
+
+def test_slots_far_ahead_are_left_to_others():
+    first = pacing.reserve(40, rate=5)
+
+    with pytest.raises(pacing.TooFarAhead):
+        pacing.reserve(5, rate=5, longest=7.0)
+
+    assert pacing.reserve(5, rate=5, longest=9.0).at(0) == pytest.approx(first.at(40), abs=0.05)
 
 
 def test_urgent_slots_lie_an_interval_apart():
@@ -200,14 +227,15 @@ def test_slots_after_urgent_ones_still_go_back():
     assert pacing.reserve(1, rate=10).at(0) - moved.at(39) == pytest.approx(0.1, abs=0.05)
 
 
-def test_a_throttle_noted_by_a_clock_that_was_set_back_lowers_the_pace_no_further(settings):
+@pytest.mark.parametrize(("ahead", "lowered"), [(timedelta(seconds=30), 20), (timedelta(hours=1), 40)])
+def test_a_throttle_noted_by_a_clock_that_was_set_back_lowers_the_pace_for_no_hour(settings, ahead, lowered):
     settings.SES_MAX_SEND_RATE = 40.0
     pacing.reserve(1, rate=40)
-    SendPace.objects.update(share=0.5, throttled_at=timezone.now() + timedelta(hours=1))
+    SendPace.objects.update(share=0.5, throttled_at=timezone.now() + ahead)
 
-    assert pacing.allowed_rate() == 20
+    assert pacing.allowed_rate() == lowered
     pacing.slow_down()
-    assert pacing.allowed_rate() == pytest.approx(10, abs=0.5)
+    assert pacing.allowed_rate() == pytest.approx(lowered / 2, abs=0.5)
 
 
 @pytest.mark.parametrize("rate", [5, 0.01])

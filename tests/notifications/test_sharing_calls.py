@@ -5,10 +5,11 @@ from functools import partial
 
 import pytest
 
-from notifications import delivering
+from notifications import delivering, pacing
 from notifications.messages import Attachment
 from notifications.transports.base import Outcome, Verdict
 from notifications.transports.memory import MemoryTransport
+from notifications.transports.ses_answers import judge_entry
 from tests.notifications.deliveries import FakeLedger, mails, message
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +71,25 @@ def test_when_nearly_all_go_alone_they_are_started_in_small_groups():
     delivering.deliver([delivering.Mail(n, lambda: alone) for n in range(120)], ledger=ledger, transport=transport, rate=20_000)
 
     assert (groups, len(ledger.outcomes), set(transport.parcels)) == ([50, 50, 20], 120, {1})
+
+
+TRANSIENT = judge_entry({"Status": "TRANSIENT_FAILURE", "Error": "try later"})
+
+
+def test_a_mail_that_waits_for_a_reason_of_its_own_holds_up_nobody():
+    transport = MemoryTransport(lambda m: TRANSIENT if m.to == "p7@example.com" else Outcome(Verdict.ACCEPTED), most_together=50)
+    ledger = FakeLedger()
+
+    delivering.deliver(mails(1000), ledger=ledger, transport=transport, rate=20_000)
+
+    assert [id_ for id_, outcome in ledger.outcomes.items() if outcome.verdict is not Verdict.ACCEPTED] == [7]
+    assert pacing.reserve(1, rate=1000).wait < 1
+
+
+def test_when_all_mails_of_a_call_must_wait_so_does_everybody():
+    transport = MemoryTransport(lambda _m: TRANSIENT, most_together=50)
+
+    delivering.deliver(mails(5000), ledger=FakeLedger(), transport=transport, rate=5000)
+
+    assert len(transport.parcels) < 50
+    assert pacing.reserve(1, rate=1000).wait > 3
