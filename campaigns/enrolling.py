@@ -42,7 +42,7 @@ ON CONFLICT DO NOTHING
     .replace("{meant}", _MEANT)
 )
 
-# A claim that a pause has overtaken holds rows while it waits for the campaign, which we hold: no waiting for it.
+# Whoever holds rows may wait for the campaign, which we hold: no waiting for them.
 _LET_GO = """
 WITH leaving AS (
     SELECT s.id

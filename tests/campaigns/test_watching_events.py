@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.urls import reverse
 
 from campaigns import watching_events
@@ -80,7 +81,10 @@ def test_nobody_tells_of_what_was_only_logged(sent, now):
     assert watching_events.count_without_final_event(now=now) == 0
 
 
-def test_the_count_reads_its_own_index(django_assert_num_queries, now):
+def test_the_count_reads_its_own_index(now):
+    with connection.cursor() as cursor:
+        # Of a few rows the whole table is read sooner.
+        cursor.execute("SET LOCAL enable_seqscan = off")
     plan = watching_events.without_final_event(now=now).order_by().explain()
 
     assert "sends_without_end" in plan

@@ -79,9 +79,10 @@ def unknown_has_a_cause(seen: Evidence) -> list[str]:
 
 
 def no_means_no(seen: Evidence) -> list[str]:
-    """O5: no call was started for an address after its no had been answered."""
+    """O5: no call was started for an address from the next second on after its no had been answered."""
     started = {row.email: row.started for row in seen.rows if row.started is not None}
-    return [f"{email}, {started[email] - at:.3f} s later" for email, at in seen.nos.items() if started.get(email, at) > at]
+    late = {email: started.get(email, at) - at for email, at in seen.nos.items()}
+    return [f"{email}, {seconds:.3f} s later" for email, seconds in late.items() if seconds > 1.0]
 
 
 def pace_is_kept(seen: Evidence) -> list[str]:

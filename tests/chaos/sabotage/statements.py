@@ -18,7 +18,7 @@ _WORDS = {
     "sweep": re.compile(r"lease_until < clock_timestamp\(\).*SKIP LOCKED.*UPDATE email_sends", re.S),
     "claim": re.compile(r"SKIP LOCKED.*UPDATE email_sends.*lease_until\s*=", re.S),
     "start": re.compile(r"UPDATE email_sends.*SET\s+call_started_at\s*=\s*clock_timestamp\(\)", re.S),
-    "record": re.compile(r"UPDATE email_sends.*message_id\s*=\s*CASE.*claimed_by\s*=\s*NULL", re.S),
+    "record": re.compile(r"UPDATE email_sends.*message_id\s*=\s*CASE.*json_to_recordset", re.S),
     "enrol": re.compile(r"INSERT INTO email_sends"),
     "finish": re.compile(r'UPDATE "email_campaigns" SET (?=.*"status" = %s)(?=.*"finished_at" = %s)'),
 }
