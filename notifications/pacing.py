@@ -41,11 +41,12 @@ ON CONFLICT (id) DO UPDATE
 RETURNING next_slot_at, extract(epoch FROM next_slot_at - clock_timestamp())::float8 - %(length)s, urgent_taken, throttled_at
 """
 
-# The first reserved slot for which nobody has begun yet what cannot be taken back: from it on everybody moves.
+# The first reserved slot for which nobody has begun yet what cannot be taken back: from it on everybody moves. At a pace
+# so slow that it is more than a second away, urgent mail goes between two others.
 _SLOT_TO_TAKE = """greatest(
     clock_timestamp(),
-    pace.next_slot_at - %(interval)s * interval '1 second'
-        * greatest(0, floor((extract(epoch FROM pace.next_slot_at - clock_timestamp()) - %(lead)s) / %(interval)s)))"""
+    least(clock_timestamp() + interval '1 second', pace.next_slot_at - %(interval)s * interval '1 second'
+        * greatest(0, floor((extract(epoch FROM pace.next_slot_at - clock_timestamp()) - %(lead)s) / %(interval)s))))"""
 
 _RESERVE_URGENT = f"""
 INSERT INTO send_pace AS pace (id, next_slot_at, urgent_slot_at, urgent_taken)

@@ -165,6 +165,12 @@ def test_an_urgent_slot_waits_for_no_campaign():
     assert pacing.reserve_urgent(1, rate=5).wait < pacing.LEAD + 0.2
 
 
+def test_urgent_mail_waits_a_second_at_most_however_slow_the_pace():
+    pacing.reserve(3, rate=0.1)
+
+    assert pacing.reserve_urgent(1, rate=0.1).wait < 1.05
+
+
 def test_urgent_slots_lie_between_those_of_campaigns():
     campaign = pacing.reserve(100, rate=5)
     time.sleep(0.1)  # the first has been used, and half an interval has passed
