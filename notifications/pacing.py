@@ -69,9 +69,10 @@ SELECT CASE WHEN urgent_slot_at BETWEEN clock_timestamp()
   FROM send_pace WHERE id = 1
 """
 
+# Urgent mail moves both ends by intervals that are rounded, and grow shorter while a pace recovers: far less than a slot.
 _GIVE_BACK = """
 UPDATE send_pace SET next_slot_at = next_slot_at - %(length)s * interval '1 second'
- WHERE id = 1 AND next_slot_at = %(end)s
+ WHERE id = 1 AND abs(extract(epoch FROM next_slot_at - %(end)s::timestamptz)) < %(interval)s / 4
 """
 
 _HOLD = """
@@ -86,9 +87,11 @@ _SHARE = f"least(1, share + {_SINCE} / %(seconds_to_full)s)::float8"
 
 _ALLOWED = f"SELECT {_SHARE}, account_rate FROM send_pace WHERE id = 1"  # noqa: S608 - written above
 
-# Many calls in flight are throttled together: that is one sign, not many.
+# Many calls in flight are throttled together: that is one sign, not many. All slots that are reserved are void then, so new
+# ones need not come after them; only what has been started a moment ago still leaves.
 _SLOW_DOWN = f"""
-UPDATE send_pace SET share = greatest(%(lowest)s, %(factor)s * {_SHARE}), throttled_at = clock_timestamp()
+UPDATE send_pace SET share = greatest(%(lowest)s, %(factor)s * {_SHARE}), throttled_at = clock_timestamp(),
+       next_slot_at = least(next_slot_at, clock_timestamp() + interval '0.2 seconds')
  WHERE id = 1
    AND (throttled_at IS NULL OR throttled_at NOT BETWEEN clock_timestamp() - interval '1 second' AND clock_timestamp())
 """  # noqa: S608 - both parts are written above
@@ -193,10 +196,11 @@ def yield_to_urgent(slots: Slots) -> Slots:
 
 
 def give_back(slots: Slots, *, used: int) -> None:
-    """Return the slots after the first `used`, unless somebody reserved behind them already."""
-    if used < slots.count:
+    """Return the slots after the first `used`, unless somebody reserved behind them already or a throttle made them void."""
+    if used < slots.count and not slots.slowed_down:
+        length = (slots.count - used) * slots.interval
         with connection.cursor() as cursor:
-            cursor.execute(_GIVE_BACK, {"length": (slots.count - used) * slots.interval, "end": slots.end})
+            cursor.execute(_GIVE_BACK, {"length": length, "end": slots.end, "interval": slots.interval})
 
 
 def hold(seconds: float) -> None:

@@ -303,3 +303,21 @@ def test_urgent_mail_that_comes_while_a_mail_waits_for_its_slot_goes_first(monke
 
     # Three slots later than the half second that was reserved before it.
     assert began[0] - urgent[0].at(0) > 0.6
+
+
+def test_a_mail_that_urgent_mail_moves_again_and_again_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(delivering, "LONGEST_WAIT", 1.0)
+    pacing.reserve(5, rate=10)
+    signs, record_until, ledger = [], delivering._Delivery._record_until, FakeLedger()
+    ledger.give_sign_of_life = lambda: signs.append(time.monotonic())
+
+    def and_urgent_mail_comes(self, moment):
+        pacing.reserve_urgent(3, rate=10)
+        record_until(self, moment)
+
+    monkeypatch.setattr(delivering._Delivery, "_record_until", and_urgent_mail_comes)
+
+    report = delivering.deliver(mails(1), ledger=ledger, transport=MemoryTransport(), rate=10)
+
+    assert (report.held, ledger.started) == (True, [])
+    assert len(signs) > 5

@@ -223,14 +223,28 @@ def test_campaigns_yield_as_many_slots_as_urgent_mail_took():
     assert pacing.yield_to_urgent(moved) == moved
 
 
-def test_slots_after_urgent_ones_still_go_back():
-    mine = pacing.reserve(100, rate=10)
-    pacing.reserve_urgent(5, rate=10)
+@pytest.mark.parametrize("rate", [10, 14, 30, 700])
+def test_slots_after_urgent_ones_still_go_back(rate):
+    mine = pacing.reserve(3 * rate, rate=rate)
+    for _ in range(3):
+        pacing.reserve_urgent(1, rate=rate)
     moved = pacing.yield_to_urgent(mine)
 
-    pacing.give_back(moved, used=40)
+    pacing.give_back(moved, used=2 * rate)
 
-    assert pacing.reserve(1, rate=10).at(0) - moved.at(39) == pytest.approx(0.1, abs=0.05)
+    assert pacing.reserve(1, rate=rate).at(0) - moved.at(2 * rate) == pytest.approx(0, abs=0.1)
+
+
+def test_after_a_throttle_new_slots_begin_at_once_and_the_void_ones_do_not_go_back(settings):
+    settings.SES_MAX_SEND_RATE = 10.0
+    void = pacing.reserve(50, rate=10)
+    pacing.slow_down()
+
+    first = pacing.reserve(10, rate=5)
+    pacing.give_back(pacing.yield_to_urgent(void), used=0)
+
+    assert first.wait < 0.5
+    assert pacing.reserve(1, rate=5).at(0) == pytest.approx(first.at(10), abs=0.05)
 
 
 @pytest.mark.parametrize(("ahead", "lowered"), [(timedelta(seconds=30), 20), (timedelta(hours=1), 40)])
