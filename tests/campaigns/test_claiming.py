@@ -1,11 +1,10 @@
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from campaigns import claiming, enrolling
@@ -13,6 +12,7 @@ from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
 from prospects.models import Prospect
+from tests import sessions
 from tests.factories import CampaignFactory, EmailSendFactory, SuppressionFactory
 
 pytestmark = pytest.mark.django_db
@@ -278,15 +278,10 @@ def test_released_claims_wait_again_but_started_calls_do_not():
 def test_workers_that_claim_at_once_never_share_a_row():
     campaign = CampaignFactory(sending=True, waiting=40)
 
-    def work(_n):
-        try:
-            return [row.id for row in claim(campaign, limit=10)[0]]
-        finally:
-            connection.close()
+    with sessions.sessions_of_their_own(8) as run:
+        claims = [run(claim, campaign, 10) for _ in range(8)]
 
-    with ThreadPoolExecutor(8) as pool:
-        taken = [id_ for ids in pool.map(work, range(8)) for id_ in ids]
-
+    taken = [row.id for done in claims for row in done.result()[0]]
     assert len(taken) == len(set(taken)) == 40
 
 
@@ -314,33 +309,14 @@ def test_claims_restarts_and_deletions_wait_for_each_other_in_one_order(transact
         go.wait(30)
         enrolling.enrol_batch(campaign.pk)
 
-    with ThreadPoolExecutor(3) as pool:
-        starting = pool.submit(with_connection, start_again)
+    with sessions.sessions_of_their_own(3) as run:
+        starting = run(start_again)
         held.wait(30)
-        claiming_ = pool.submit(with_connection, claim, campaign)
-        wait_for_a_lock()
-        deleting = pool.submit(with_connection, person.delete)
+        claiming_ = run(claim, campaign)
+        sessions.wait_for_waiters()
+        deleting = run(person.delete)
         time.sleep(0.3)
         go.set()
         rows, skipped, _ = claiming_.result(30)
         assert (starting.result(30), deleting.result(30)[0] > 0) == (None, True)
     assert len(rows) + skipped == 3
-
-
-def with_connection(do, *args):
-    try:
-        return do(*args)
-    finally:
-        connection.close()
-
-
-def wait_for_a_lock():
-    for _ in range(600):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.05)
-    raise AssertionError("nobody waits for a lock")

@@ -2,15 +2,15 @@
 
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from campaigns import claiming, editing, enrolling, lifecycle, reporting
 from campaigns.models import Campaign, EmailSend
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
+from tests import sessions
 from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
 VIPS = {"include_tags": ["vip"]}
@@ -139,11 +139,11 @@ def test_a_batch_that_is_being_enrolled_leaves_with_the_audience_it_was_for(publ
     ProspectFactory.create_batch(3)
     campaign = CampaignFactory(paused=True, enrolled_through=0)
 
-    with ThreadPoolExecutor(1) as threads:
+    with sessions.sessions_of_their_own() as run:
         with transaction.atomic():
             enrolling.enrol_batch(campaign.pk)
-            change = threads.submit(_closing, lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
-            _wait_until_somebody_waits()
+            change = run(lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
+            sessions.wait_for_waiters()
         change.result(30)
 
     assert planned(campaign) == set()
@@ -153,12 +153,12 @@ def test_a_batch_that_is_being_enrolled_leaves_with_the_audience_it_was_for(publ
 def test_a_claim_that_waits_for_the_campaign_holds_nobody_who_leaves_meanwhile():
     campaign = CampaignFactory(sending=True, waiting=2)
 
-    with ThreadPoolExecutor(1) as threads:
+    with sessions.sessions_of_their_own() as run:
         with transaction.atomic():
             held = Campaign.objects.select_for_update(no_key=True).get()
             held.audience = VIPS
-            claim = threads.submit(_closing, lambda: claiming.claim(campaign.pk, slice_id=uuid.uuid4(), limit=5, lease=60))
-            _wait_until_somebody_waits()
+            claim = run(lambda: claiming.claim(campaign.pk, slice_id=uuid.uuid4(), limit=5, lease=60))
+            sessions.wait_for_waiters()
             assert enrolling.let_go(held) == 2
         claimed, _ = claim.result(30)
 
@@ -169,31 +169,12 @@ def test_a_claim_that_waits_for_the_campaign_holds_nobody_who_leaves_meanwhile()
 def test_rows_that_somebody_holds_leave_when_they_are_free():
     campaign = CampaignFactory(paused=True, waiting=2)
 
-    with ThreadPoolExecutor(1) as threads:
+    with sessions.sessions_of_their_own() as run:
         with transaction.atomic():
             list(EmailSend.objects.select_for_update())
-            change = threads.submit(_closing, lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
+            change = run(lambda: editing.change_campaign(campaign, {"audience": VIPS}, by="ada"))
             time.sleep(0.2)
             assert not change.done()
         change.result(30)
 
     assert planned(campaign) == set()
-
-
-def _closing(work):
-    try:
-        return work()
-    finally:
-        connection.close()
-
-
-def _wait_until_somebody_waits():
-    """Until another connection waits for a lock of this one."""
-    give_up = time.monotonic() + 30
-    with connection.cursor() as cursor:
-        while time.monotonic() < give_up:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.02)
-    pytest.fail("Nobody waited for us.")

@@ -1,13 +1,12 @@
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from campaigns import dispatching, lanes
 from campaigns.models import CampaignLane, EmailSend
 from notifications.transports.memory import MemoryTransport
+from tests import sessions
 from tests.factories import CampaignFactory
 
 pytestmark = pytest.mark.django_db
@@ -53,16 +52,10 @@ def test_a_lanes_ticket_works_once_for_two_at_the_same_moment(transactional_db, 
     campaign = CampaignFactory(sending=True)
     lanes.wake_resting(campaign.pk, loops=2, now=now)
 
-    def use():
-        try:
-            return lanes.use_ticket(campaign.pk, 1, 1, now=now)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+    with sessions.sessions_of_their_own() as run, transaction.atomic():
         mine = lanes.use_ticket(campaign.pk, 1, 1, now=now)
-        other = pool.submit(use)
-        time.sleep(0.5)  # it waits for the row
+        other = run(lambda: lanes.use_ticket(campaign.pk, 1, 1, now=now))
+        sessions.wait_for_waiters()
 
     assert (mine, other.result(30)) == (2, None)
 

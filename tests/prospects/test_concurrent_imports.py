@@ -1,4 +1,3 @@
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from unittest import mock
@@ -11,6 +10,7 @@ from notifications.meaning import Effect
 from notifications.signals import Loss
 from prospects import consent, importing, staging, tasks
 from prospects.models import Prospect, ProspectImport, ProspectStatus
+from tests import sessions
 from tests.factories import ProspectFactory
 from tests.prospects.files import counts, import_text, in_threads, queue_text
 
@@ -96,16 +96,6 @@ def test_an_import_says_that_it_runs_while_it_runs(now):
     assert seen == [State.RUNNING]
 
 
-def wait_for_lock_waits(number):
-    for _ in range(500):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-            if cursor.fetchone()[0] >= number:
-                return
-        time.sleep(0.01)
-    pytest.fail(f"fewer than {number} wait")
-
-
 def test_a_change_that_somebody_else_made_meanwhile_is_no_change():
     person = ProspectFactory(email="a@example.com", first_name="Old")
     text = "email,first_name\na@example.com,New\n"
@@ -114,7 +104,7 @@ def test_a_change_that_somebody_else_made_meanwhile_is_no_change():
         with transaction.atomic():
             Prospect.objects.filter(pk=person.pk).update(first_name="New")
             blocked = pool.submit(in_threads, partial(import_text, text))
-            wait_for_lock_waits(1)
+            sessions.wait_for_waiters()
         [record] = blocked.result()
 
     assert (record.updated, record.unchanged) == (0, 1)
@@ -138,7 +128,7 @@ def test_an_import_and_events_about_the_same_people_cannot_deadlock(now):
         with transaction.atomic():
             Prospect.objects.select_for_update().get(pk=people[4].pk)
             both = pool.submit(in_threads, partial(import_text, text), partial(record_losses, losses, now))
-            wait_for_lock_waits(2)
+            sessions.wait_for_waiters(2)
         record, nothing = both.result()
 
     assert (counts(record)[:3], nothing) == ((9, 0, 9), None)

@@ -1,6 +1,5 @@
 """Saying no, below the page: what follows, once, whoever says it and however often."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier, Event
@@ -13,6 +12,7 @@ from notifications import suppressing
 from notifications.models import Suppression, SuppressionReason
 from prospects import signals, unsubscribing
 from prospects.models import Prospect, RetiredToken, Unsubscribe
+from tests import sessions
 
 pytestmark = pytest.mark.django_db
 KEY = "0123456789ab"
@@ -183,15 +183,6 @@ def test_staff_can_pass_a_no_on(dana, now, told):
     assert told == [([dana.pk], "", now)]
 
 
-def wait_until_someone_waits_for_us():
-    with connection.cursor() as cursor:
-        for _ in range(500):
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-            if cursor.fetchone()[0]:
-                return
-            time.sleep(0.01)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_fifty_requests_at_once_make_one_record(dana, now, told):
     together = Barrier(50)
@@ -232,7 +223,7 @@ def test_a_no_said_while_the_prospect_is_being_deleted_is_kept(dana, now):
         with transaction.atomic():
             dana.delete()
             deleted.set()
-            wait_until_someone_waits_for_us()
+            sessions.wait_for_waiters()
         connection.close()
 
     def ask():
