@@ -73,9 +73,15 @@ _CLAIM_AFTER = """claimed_by = CASE WHEN o.alone THEN s.claimed_by END,
 _RECORD = ledgers.record_statement("email_sends", claim=_CLAIM_AFTER)
 _RELEASE = ledgers.release_statement("email_sends")
 
+# Whoever holds such a row at this moment starts its call or ends its claim: waiting for them, who lock the rows in another
+# order, would be a deadlock.
 _RELEASE_ALL = """
-UPDATE email_sends SET claimed_by = NULL, lease_until = NULL
- WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
+WITH free AS (
+    SELECT id FROM email_sends
+     WHERE campaign_id = %(campaign)s AND status = 'sending' AND call_started_at IS NULL
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE email_sends s SET claimed_by = NULL, lease_until = NULL FROM free WHERE s.id = free.id
 """
 
 # A lease that ends minutes from now was given by a clock that has been set back since; so was such a start of a call.
@@ -192,7 +198,7 @@ def _store_outcomes(values: dict[str, Any], message_ids: list[str]) -> None:
 
 
 def release_all(campaign_id: int) -> None:
-    """Return every claim of a campaign whose call was not started: whoever holds one may not call any more."""
+    """Return every claim of a campaign whose call is not started or starting: whoever holds one may not call any more."""
     with connection.cursor() as cursor:
         cursor.execute(_RELEASE_ALL, {"campaign": campaign_id})
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from campaigns import claiming, enrolling
+from campaigns import claiming, enrolling, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
@@ -320,3 +320,17 @@ def test_claims_restarts_and_deletions_wait_for_each_other_in_one_order(transact
         rows, skipped, _ = claiming_.result(30)
         assert (starting.result(30), deleting.result(30)[0] > 0) == (None, True)
     assert len(rows) + skipped == 3
+
+
+def test_a_pause_does_not_wait_for_a_call_that_starts_at_this_moment(transactional_db):
+    campaign = CampaignFactory(sending=True, waiting=3)
+    (first, second, _), _, ledger = claim(campaign)
+
+    with sessions.sessions_of_their_own() as run:
+        with transaction.atomic():
+            ledger.start([second.id])
+            run(lambda: lifecycle.pause_campaign(campaign, by="ada")).result(sessions.SECONDS)
+        started = EmailSend.objects.get(status="sending")
+
+    assert (started.pk, EmailSend.objects.filter(status="queued").count()) == (second.id, 2)
+    assert ledger.start([first.id]) == set()
