@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from campaigns import claiming, composing, enrolling, lanes, lifecycle, reporting, safeguards
 from campaigns.models import Campaign, CampaignStatus
-from notifications import delivering, pacing, quota
+from notifications import delivering, pacing, quota, slots
 from notifications.delivering import Mail
 from notifications.transports.base import Transport
 from prospects import catching_up
@@ -26,7 +26,7 @@ log = structlog.get_logger("campaigns")
 # A turn is short, so that a redelivered task is harmless and other campaigns get theirs.
 CHUNK_SECONDS = 5.0
 # A claim must outlast the wait for its slot and the chunk; a call's lease the longest call.
-CLAIM_LEASE = CHUNK_SECONDS + delivering.LONGEST_WAIT + 12.0
+CLAIM_LEASE = CHUNK_SECONDS + slots.LONGEST_WAIT + 12.0
 _CALL_MARGIN = 15.0
 _ENROL_SECONDS = 5.0
 _SHORTEST_TURN = 1.0

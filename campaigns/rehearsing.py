@@ -6,8 +6,8 @@ from campaigns import composing
 from campaigns.models import Campaign
 from notifications import pacing, suppressing
 from notifications.call_logging import log_outcomes
-from notifications.delivering import LONGEST_WAIT
 from notifications.messages import OutgoingMessage, UnsendableMessage
+from notifications.slots import LONGEST_WAIT
 from notifications.transports.base import Outcome, Transport
 from notifications.transports.guarded import may_receive
 from outreach.errors import DomainError

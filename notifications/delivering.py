@@ -17,7 +17,7 @@ from functools import partial
 import structlog
 from django.db import Error as DatabaseError
 
-from notifications import calling, pacing
+from notifications import calling, pacing, slots
 from notifications.call_logging import log_unmade
 from notifications.ledgers import Ledger, Settled
 from notifications.messages import OutgoingMessage, UnsendableMessage
@@ -25,8 +25,6 @@ from notifications.transports.base import Outcome, Transport, Verdict
 
 log = structlog.get_logger("notifications")
 
-# Slots this far ahead are not worth holding claims for: the chunk ends and is woken again.
-LONGEST_WAIT = 8.0
 # Mails whose slots lie within this many seconds are started in one statement.
 _GROUP_SECONDS = 0.1
 _LARGEST_GROUP = 50
@@ -118,17 +116,16 @@ class _Delivery:
     def __init__(self, calls: calling.Calls, *, ledger: Ledger, rate: float, urgent: bool) -> None:
         self.calls, self.ledger, self.rate, self.urgent = calls, ledger, rate, urgent
         self.transport = calls.transport
+        self.slots = slots.OwnSlots(rate=rate, urgent=urgent)
         self.on_halt: Callable[[str], object] = _ignore
         self.on_lingering: Callable[[Report], object] = _ignore
         self._take_together(mails_together(calls.transport, rate))
         self.flying: set[Future[list[Settled]]] = set()
         self.ended: list[Settled] = []
         self.record_at = 0.0
-        self.rest = 0.0
         self.waits = self.throttles = self.handed_over = 0
         self.ended_by = ""
         self.halted = self.ending = False
-        self.held = False
 
     def _take_together(self, together: int) -> None:
         self.together = together
@@ -141,11 +138,11 @@ class _Delivery:
 
     def stopped(self) -> str:
         """Why nothing more should be started; empty while something should."""
-        return self.ended_by or self.calls.enough
+        return self.ended_by or self.slots.over or self.calls.enough
 
     def report(self) -> Report:
         """How it has ended as far as is known."""
-        return Report(halted=self.calls.halted, held=self.held, unknown=self.calls.unknown)
+        return Report(halted=self.calls.halted, held=self.slots.held, unknown=self.calls.unknown)
 
     def run(self, mails: Sequence[Mail], more: Callable[[], Sequence[Mail]]) -> Report:
         # Threads are made when they are needed; so many are when every mail turns out to go alone.
@@ -161,33 +158,28 @@ class _Delivery:
         return self.report()
 
     def _send(self, mails: Sequence[Mail], pool: ThreadPoolExecutor) -> None:
-        if self.urgent and pacing.urgent_wait(rate=self.rate) > LONGEST_WAIT:
-            # Before anything is reserved: each look would move everybody's slots away.
-            self._hold()
+        self.slots.look_ahead()
+        if self.stopped():
             return
         # Urgent slots begin at once, and cannot be given back: what takes time is done before.
         made = self._next_group(mails) if self.urgent else None
-        try:
-            slots, used = self._reserved(len(mails)), 0
-        except pacing.TooFarAhead:
-            self._hold()
-            return
+        self.slots.reserve(len(mails))
         try:
             left = mails
             while left and not self.stopped():
                 group, messages = made or self._next_group(left)
                 made = None
-                slots, used = self._on_time(slots, used, len(left))
-                if self.stopped() or not self._send_group(group, messages, slots, used, pool):
+                self._wait_for_slot(len(left))
+                if self.stopped() or not self._send_group(group, messages, pool):
                     self.ended_by = self.stopped() or "nothing of a group may be sent"
                     break
-                used, left = used + len(group), left[len(group) :]
+                self.slots.use(len(group))
+                left = left[len(group) :]
         finally:
-            if not self.urgent:
-                pacing.give_back(slots, used=used)
-            if self.rest:
+            self.slots.give_back()
+            if self.calls.rest:
                 # Once more: the slots that were given back had been moved behind the pause.
-                pacing.hold(self.rest)
+                pacing.hold(self.calls.rest)
 
     def _next_group(self, left: Sequence[Mail]) -> tuple[Sequence[Mail], dict[int, OutgoingMessage]]:
         """The mails to start by the next statement, and their messages; fewer when most must go by calls of their own."""
@@ -201,67 +193,35 @@ class _Delivery:
     def _are_mostly_alone(self, messages: Iterable[OutgoingMessage]) -> bool:
         return sum(self.transport.call_key(message) is None for message in messages) > self.calls_a_group
 
-    def _hold(self) -> None:
-        self.ended_by, self.held = "the next free slot is far ahead", True
-
-    def _reserved(self, count: int, *, late: bool = False) -> pacing.Slots:
-        if self.urgent:
-            return pacing.reserve_urgent(count, rate=self.rate)
-        return pacing.reserve(count, rate=self.rate, late=late, longest=LONGEST_WAIT)
-
-    def _on_time(self, slots: pacing.Slots, used: int, left: int) -> tuple[pacing.Slots, int]:
-        """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones."""
+    def _wait_for_slot(self, left: int) -> None:
+        """Wait for the next slot; when it has passed, or hands were busy for too long, take new ones for those `left`."""
         self._wait_for_hands()
-        slots = self._yielded(slots)
-        if time.monotonic() > slots.at(used) + pacing.tolerance(slots.interval) and not self.stopped():
-            try:
-                slots, used = self._later(slots, used, left), 0
-            except pacing.TooFarAhead:
-                self._hold()
-        patient_until = time.monotonic() + LONGEST_WAIT
-        while not self.stopped() and (start := slots.at(used) - pacing.LEAD) > time.monotonic():
+        self.slots.yield_to_urgent()
+        if self.slots.have_passed() and not self.stopped():
+            self.slots.renew(left)
+        patient_until = time.monotonic() + slots.LONGEST_WAIT
+        while not self.stopped() and (start := self.slots.at(0) - pacing.LEAD) > time.monotonic():
             # The sum counts: however often urgent mail moves the slot, the claims must outlast the wait for it.
             if start > patient_until:
-                self._hold()
+                self.slots.hold()
                 break
             self._record_until(start)
             # Urgent mail may have taken slots meanwhile.
-            slots = self._yielded(slots)
+            self.slots.yield_to_urgent()
         self._take_in(timeout=0)
-        return slots, used
 
-    def _yielded(self, slots: pacing.Slots) -> pacing.Slots:
-        """The slots, moved back by urgent mail; ends the delivery when SES has throttled somebody since they were reserved."""
-        if self.urgent:
-            return slots
-        slots = pacing.yield_to_urgent(slots)
-        if slots.slowed_down:
-            self.ended_by = "SES throttled somebody: the next turn has the new pace"
-        return slots
-
-    def _later(self, slots: pacing.Slots, used: int, left: int) -> pacing.Slots:
-        """Slots from now on for those that passed: to catch up would squeeze mails together, here and in other threads."""
-        if not self.urgent:
-            pacing.give_back(slots, used=used)
-        return self._reserved(left, late=True)
-
-    def _send_group(
-        self,
-        group: Sequence[Mail],
-        messages: dict[int, OutgoingMessage],
-        slots: pacing.Slots,
-        used: int,
-        pool: ThreadPoolExecutor,
-    ) -> bool:
+    def _send_group(self, group: Sequence[Mail], messages: dict[int, OutgoingMessage], pool: ThreadPoolExecutor) -> bool:
         """Start and hand over one group; False when nothing of it may be sent."""
-        going = [(index, mail.id) for index, mail in enumerate(group, used) if mail.id in messages]
+        going = [(index, mail.id) for index, mail in enumerate(group) if mail.id in messages]
         # Before the statement, not after it: it may wait for a lock, and knows what was true when it began.
         checked_at = time.monotonic()
         ids = self._started([mail_id for _, mail_id in going]) if going else set()
-        started = [calling.Started(mail_id, messages[mail_id], slots.at(index)) for index, mail_id in going if mail_id in ids]
+        started = [
+            calling.Started(mail_id, messages[mail_id], self.slots.at(index)) for index, mail_id in going if mail_id in ids
+        ]
         for parcel in calling.parcels(started, self.transport, together=self.together):
             # A copy of the context, so that the log line in the thread carries the task's id.
-            call = partial(copy_context().run, self.calls.make, parcel, interval=slots.interval, checked_at=checked_at)
+            call = partial(copy_context().run, self.calls.make, parcel, interval=self.slots.interval, checked_at=checked_at)
             self.flying.add(pool.submit(call))
             self.handed_over += 1
         return bool(started) or not going
@@ -350,5 +310,5 @@ class _Delivery:
             self.throttles = throttles
             pacing.slow_down()
         if (waits := self.calls.waits) > self.waits:
-            self.waits, self.rest = waits, self.calls.rest
-            pacing.hold(self.rest)
+            self.waits = waits
+            pacing.hold(self.calls.rest)

@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from notifications import claiming, delivering, idempotency, pacing, posting, quota
+from notifications import claiming, delivering, idempotency, pacing, posting, quota, slots
 from notifications.transports.base import Transport
 
 log = structlog.get_logger("notifications")
@@ -18,7 +18,7 @@ log = structlog.get_logger("notifications")
 # A task is short, so that a redelivered one is harmless.
 _TASK_SECONDS = 5.0
 # A claim must outlast the wait for its slot and the task; a call's lease the longest call.
-_CLAIM_LEASE = _TASK_SECONDS + delivering.LONGEST_WAIT + 12.0
+_CLAIM_LEASE = _TASK_SECONDS + slots.LONGEST_WAIT + 12.0
 _CALL_MARGIN = 15.0
 # Several workers share what waits: none takes more than it can send in a second.
 _MOST_AT_ONCE = 50

@@ -4,8 +4,8 @@ A worker reserves as many slots as it has mails and sends each at its slot, so t
 any number of workers. The database's clock decides; a worker turns a slot into its own monotonic
 clock when it reserves, so that a stepping wall clock cannot bunch mails.
 
-Urgent (transactional) mail takes a slot at once and moves everybody's later slots back by one, so
-that it waits for no campaign and the sum stays within the rate.
+Urgent (transactional) mail takes the first reserved slot for which nobody has begun yet, and moves everybody's slots from
+there on back by one: it waits for a call or two, for a second at most, and every second stays within the rate.
 """
 
 import math

@@ -3,7 +3,7 @@ import time
 import pytest
 from django.db import OperationalError
 
-from notifications import calling, delivering, pacing
+from notifications import calling, delivering, pacing, slots
 from notifications.messages import UnsendableMessage
 from notifications.models import SendPace
 from notifications.transports.base import Outcome, Verdict
@@ -306,7 +306,7 @@ def test_urgent_mail_that_comes_while_a_mail_waits_for_its_slot_goes_first(monke
 
 
 def test_a_mail_that_urgent_mail_moves_again_and_again_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr(delivering, "LONGEST_WAIT", 1.0)
+    monkeypatch.setattr(slots, "LONGEST_WAIT", 1.0)
     pacing.reserve(5, rate=10)
     signs, record_until, ledger = [], delivering._Delivery._record_until, FakeLedger()
     ledger.give_sign_of_life = lambda: signs.append(time.monotonic())
