@@ -44,7 +44,7 @@ def test_a_used_up_quota_pauses_and_starting_again_mails_nobody_twice(site):
 
 
 def test_pausing_and_resuming_between_kills(site, rng):
-    campaign = Campaign(site, 400)
+    campaign = Campaign(site, 1000)
     site.faults(delay=0.05)
     with Watcher(site, [campaign]) as watcher:
         campaign.send()
