@@ -176,6 +176,7 @@ class _Turn:
         self.skipped = False
         self._count_again_at = 0.0
         self._left_at_least: int | None = None
+        self._near_an_end = False
 
     def run(self) -> bool:
         """Claim and send; returns whether it is worth coming back at once."""
@@ -243,9 +244,12 @@ class _Turn:
         return self.ledger.claim(limit=limit, lease=CLAIM_LEASE)
 
     def _limits(self, chunk: int) -> list[int]:
-        left = [self._left_of_quota(), self._left_of_today()]
-        # Near an end only: what all loops take at once, and as much again for those that were woken since.
-        if any(limit is not None and limit < 2 * self.all_loops * chunk for limit in left):
+        left: list[int | None] = []
+        if not self._near_an_end:
+            left = [self._left_of_quota(), self._left_of_today()]
+            # What all loops take at once, and as much again for those that were woken since.
+            self._near_an_end = any(limit is not None and limit < 2 * self.all_loops * chunk for limit in left)
+        if self._near_an_end:
             _one_at_a_time()
             left = [self._left_of_quota(), self._counted_today()]
         return [limit for limit in left if limit is not None]

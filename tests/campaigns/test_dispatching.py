@@ -291,6 +291,18 @@ def test_far_from_a_daily_limit_its_mails_are_counted_once_a_turn(run_all, fast,
     assert len(counted) <= 2
 
 
+def test_near_a_daily_limit_its_mails_are_counted_once_a_claim(run_all, fast, settings, monkeypatch):
+    settings.CAMPAIGN_DAILY_LIMIT, settings.CAMPAIGN_CHUNK_SIZE = 50, 10
+    counted, real = [], dispatching.left_today
+    monkeypatch.setattr(dispatching, "left_today", lambda limit, *, now: counted.append(1) or real(limit, now=now))
+
+    run_all(CampaignFactory(sending=True, waiting=50))
+
+    assert EmailSend.objects.filter(status="sent").count() == 50
+    # Five claims in one turn, one that finds nobody, and the look that found the end near.
+    assert len(counted) <= 7
+
+
 def test_far_from_the_end_of_the_quota_no_loop_waits_for_another(fast, quota_of, monkeypatch):
     quota_of(1_000_000)
     monkeypatch.setattr(dispatching, "_one_at_a_time", lambda: 1 / 0)

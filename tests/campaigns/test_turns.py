@@ -181,6 +181,17 @@ def test_people_who_may_not_get_it_cost_no_turn(settings, published, transport):
     assert len(transport.sent) == 1
 
 
+def test_a_chunk_of_people_who_may_not_get_it_is_not_passed_over_while_calls_are_in_flight(settings, published, transport):
+    settings.SES_MAX_SEND_RATE, settings.CAMPAIGN_CHUNK_SIZE = 1000.0, 1
+    campaign = CampaignFactory(sending=True, waiting=3)
+    SuppressionFactory(email=EmailSend.objects.order_by("pk")[1].email)
+
+    take_a_turn(campaign, transport)
+
+    # The first one's answer wants to be recorded: the third is the next turn's.
+    assert list(EmailSend.objects.order_by("pk").values_list("status", flat=True)) == ["sent", "skipped", "queued"]
+
+
 @pytest.fixture
 def delivered(monkeypatch, published):
     """What turns hand over instead of sending it: how many mails in their first chunk, and at which rate."""
