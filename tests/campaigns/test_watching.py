@@ -10,14 +10,14 @@ from django.db import connection
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from campaigns import enrolling, reporting, settling, tasks, watching
-from campaigns.models import Campaign, EmailSend, RaisedAlarm, SendAttempt
+from campaigns import settling, tasks, watching
+from campaigns.models import EmailSend, RaisedAlarm, SendAttempt
 from notifications import recording, transports
 from notifications.models import SendPace
 from notifications.transports.base import Account
 from notifications.transports.memory import MemoryTransport
 from tests import events
-from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
+from tests.factories import CampaignFactory, EmailSendFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -98,76 +98,6 @@ def test_a_retry_that_the_first_mail_made_needless_is_none(campaign, now):
     settling.retry([send.pk], by="ada", why="why", now=now)
     EmailSend.objects.update(sent_at=now, call_started_at=now, message_id="first")
     SendAttempt.objects.update(sent_at=now, message_id="first")
-
-    assert alarms(now) == []
-
-
-def test_an_account_that_does_not_add_up_is_an_alarm(campaign, now, monkeypatch):
-    EmailSendFactory(campaign=campaign, accepted=True)
-    broken = reporting.ledger(campaign.pk) | {"sent": 0}
-    monkeypatch.setattr(reporting, "ledger", lambda _pk: broken)
-
-    assert alarms(now) == [("ledger_out_of_balance", campaign.pk)]
-
-
-def test_people_who_wait_in_a_finished_campaign_are_an_alarm(now):
-    campaign = CampaignFactory(done=True, waiting=1)
-
-    assert alarms(now) == [("ledger_out_of_balance", campaign.pk)]
-
-
-def enrolled_campaign(people=3):
-    ProspectFactory.create_batch(people)
-    campaign = CampaignFactory(sending=True, enrolled_through=0, enrolled=0)
-    enrolling.enrol_batch(campaign.pk, size=2)
-    enrolling.enrol_batch(campaign.pk, size=2)
-    return campaign
-
-
-@pytest.mark.parametrize("lost", [1, 3])
-def test_a_row_that_is_lost_is_an_alarm(now, lost):
-    campaign = enrolled_campaign()
-    assert alarms(now) == []
-
-    for send in campaign.sends.all()[:lost]:
-        send.delete()
-
-    (alarm,) = watching.find_alarms(now=now)
-    assert (alarm.name, alarm.facts["enrolled"], alarm.facts["planned"]) == ("ledger_out_of_balance", 3, 3 - lost)
-
-
-def test_people_who_are_enrolled_while_one_looks_are_none(now, monkeypatch):
-    campaign, count = enrolled_campaign(), reporting.ledger
-
-    def ledger_a_moment_later(pk):
-        ProspectFactory()
-        Campaign.objects.update(enrolled_through=0)
-        enrolling.enrol_batch(pk)
-        return count(pk)
-
-    monkeypatch.setattr(reporting, "ledger", ledger_a_moment_later)
-
-    assert (alarms(now), campaign.sends.count()) == ([], 4)
-
-
-def test_a_row_that_enrolment_did_not_make_is_an_alarm(now):
-    campaign = enrolled_campaign()
-    EmailSendFactory(campaign=campaign)
-
-    assert alarms(now) == [("ledger_out_of_balance", campaign.pk)]
-
-
-def test_who_leaves_with_the_audience_is_not_lost(now):
-    campaign = enrolled_campaign()
-    Campaign.objects.update(audience={"include_tags": ["nobody"]})
-
-    assert enrolling.let_go(Campaign.objects.get()) == 3
-    assert Campaign.objects.get().enrolled == campaign.sends.count() == 0
-
-
-def test_a_campaign_begun_before_rows_were_counted_is_not_judged(now):
-    ProspectFactory()
-    enrolling.enrol_batch(CampaignFactory(sending=True, enrolled_through=0).pk)
 
     assert alarms(now) == []
 
