@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from tests.chaos import ledger
 from tests.chaos.ledger import Entry
 
+# So long a statement that began before an answer may run on after it, on a machine whose cores are all busy.
+_STALL = 0.3  # seconds
 _NOT_SENT = frozenset({"queued", "sending", "failed", "skipped"})
 
 
@@ -79,10 +81,13 @@ def unknown_has_a_cause(seen: Evidence) -> list[str]:
 
 
 def no_means_no(seen: Evidence) -> list[str]:
-    """O5: no call was started for an address from the next second on after its no had been answered."""
+    """O5: no call was marked as started for an address after its no had been answered.
+
+    The call itself begins within 0.9 s of its mark, and so within the second that a no may take.
+    """
     started = {row.email: row.started for row in seen.rows if row.started is not None}
     late = {email: started.get(email, at) - at for email, at in seen.nos.items()}
-    return [f"{email}, {seconds:.3f} s later" for email, seconds in late.items() if seconds > 1.0]
+    return [f"{email}, {seconds:.3f} s later" for email, seconds in late.items() if seconds > _STALL]
 
 
 def pace_is_kept(seen: Evidence) -> list[str]:

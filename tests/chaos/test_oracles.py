@@ -45,8 +45,8 @@ def test_unknown_needs_a_kill_or_an_answer_without_meaning():
 
 
 def test_a_call_after_a_no_is_seen():
-    assert oracles.no_means_no(replace(GOOD, nos={"a@example.com": 97.9}))
-    assert not oracles.no_means_no(replace(GOOD, nos={"a@example.com": 98.1}))
+    assert oracles.no_means_no(replace(GOOD, nos={"a@example.com": 98.6}))
+    assert not oracles.no_means_no(replace(GOOD, nos={"a@example.com": 98.8}))
 
 
 def test_seven_in_a_sliding_second_are_more_than_six():
