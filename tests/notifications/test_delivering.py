@@ -288,6 +288,17 @@ def test_late_slots_that_cannot_be_replaced_nearby_end_the_delivery():
     assert report.held
 
 
+def test_slots_that_passed_are_given_back_before_others_are_taken(monkeypatch):
+    taken, reserve, ledger = [], pacing.reserve, FakeLedger()
+    monkeypatch.setattr(pacing, "reserve", lambda *args, **words: taken.append(reserve(*args, **words)) or taken[-1])
+    ledger.start = lambda ids: time.sleep(0.5) or (set(ids) if len(taken) == 1 else set())
+
+    delivering.deliver(mails(60), ledger=ledger, transport=MemoryTransport(), rate=10)
+
+    first, second = taken
+    assert second.first < first.at(first.count)
+
+
 def test_urgent_mail_that_comes_while_a_mail_waits_for_its_slot_goes_first(monkeypatch):
     pacing.reserve(5, rate=10)
     urgent, began, record_until = [], [], delivering._Delivery._record_until
@@ -303,6 +314,17 @@ def test_urgent_mail_that_comes_while_a_mail_waits_for_its_slot_goes_first(monke
 
     # Three slots later than the half second that was reserved before it.
     assert began[0] - urgent[0].at(0) > 0.6
+
+
+def test_urgent_mail_does_not_make_room_for_urgent_mail_that_comes_later():
+    began, ledger = [], FakeLedger()
+    ledger.start = lambda ids: pacing.reserve_urgent(20, rate=5) and set(ids)
+    transport = MemoryTransport(lambda _message: began.append(time.monotonic()) or Outcome(Verdict.ACCEPTED))
+
+    delivering.deliver(mails(2), ledger=ledger, transport=transport, rate=5, urgent=True)
+
+    # Those twenty slots are four seconds.
+    assert began[1] - began[0] < 2
 
 
 def test_a_mail_that_urgent_mail_moves_again_and_again_is_not_waited_for_for_ever(monkeypatch):
