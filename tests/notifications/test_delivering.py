@@ -288,6 +288,16 @@ def test_late_slots_that_cannot_be_replaced_nearby_end_the_delivery():
     assert report.held
 
 
+def test_of_a_delivery_that_ends_early_the_slots_that_were_used_are_not_given_back(monkeypatch):
+    given, starts, ledger = [], [], FakeLedger()
+    monkeypatch.setattr(pacing, "give_back", lambda _slots, *, used: given.append(used))
+    ledger.start = lambda ids: starts.append(ids) or (set(ids) if len(starts) == 1 else set())
+
+    delivering.deliver(mails(30), ledger=ledger, transport=MemoryTransport(), rate=100)
+
+    assert sum(given) == len(starts[0]) == 10
+
+
 def test_slots_that_passed_are_given_back_before_others_are_taken(monkeypatch):
     taken, reserve, ledger = [], pacing.reserve, FakeLedger()
     monkeypatch.setattr(pacing, "reserve", lambda *args, **words: taken.append(reserve(*args, **words)) or taken[-1])
