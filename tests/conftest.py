@@ -101,14 +101,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.allow_unix_socket = True
 
 
-# Their files take minutes for a few tests each.
+# Their files take minutes for a few tests each; the longest of them go first.
 _LONG = frozenset({"browser", "chaos", "journeys"})
+_LONGEST = ("test_kills.py", "test_mutants.py", "test_answers.py")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long files first: begun last, one of them would keep a process busy while the others have nothing left to do."""
-    items.sort(key=lambda item: item.path.relative_to(_ROOT / "tests").parts[0] not in _LONG)
+    items.sort(key=_how_late)
+
+
+def _how_late(item: pytest.Item) -> tuple[bool, int]:
+    name = item.path.name
+    is_short = item.path.relative_to(_ROOT / "tests").parts[0] not in _LONG
+    return is_short, _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,29 +1,60 @@
-"""A site of its own for every module: these tests kill servers that the others need."""
+"""Sites of their own: these tests kill servers that the others need.
+
+One for all modules that a process of the tests runs one after the other, for a start costs as much as ten tests.
+"""
 
 import random
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.chaos import site as sites
 
+_HERE = Path(__file__).parent
+
+
+class _Shared:
+    """The site of this process, while there is one."""
+
+    def __init__(self) -> None:
+        self.site: sites.Site | None = None
+        self._held = ExitStack()
+
+    def start(self) -> sites.Site:
+        self.site = self.site or self._held.enter_context(sites.running())
+        return self.site
+
+    def stop(self) -> None:
+        self.site = None
+        self._held.close()
+
+
+_shared = _Shared()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Whoever comes after the last of these tests has both cores."""
+    if nextitem is None or nextitem.path.parent != _HERE:
+        _shared.stop()
+
+
+@pytest.fixture
+def site() -> sites.Site:
+    """A site with nothing left of what the test before did to SES, to its pace or to the clocks."""
+    site = _shared.start()
+    site.calm_down()
+    return site
+
 
 @pytest.fixture(scope="module")
-def start_site():
-    """Start a site; stopped when the module is done."""
-    contexts = []
-
-    def start(**options):
-        contexts.append(sites.running(**options))
-        return contexts[-1].__enter__()
-
-    yield start
-    for context in contexts:
-        context.__exit__(None, None, None)
-
-
-@pytest.fixture(scope="module")
-def site(start_site):
-    return start_site()
+def lone_worker() -> Iterator[sites.Site]:
+    """A site with one worker, whose strategy may be changed."""
+    _shared.stop()
+    with sites.running(workers=1) as site:
+        yield site
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from tests.chaos.program import ROOT, Program, free_port, listen, lives, procfil
 SECRET = "s" * 40
 _TURN = 0.03  # seconds
 # Most probes ask the site itself, which has better things to do.
-_PROBE = 0.15
+_PROBE = 0.2
 # What a killed run leaves behind, the next run of the tests sweeps away by this name.
 _TEMPORARY = "outreach-tests-"
 # All that a person's environment may say here.
@@ -79,6 +79,20 @@ class Site:
     def be_ready(self):
         """Wait until nothing is away any more that a test before this one took away."""
         self.until(lambda: self.call("GET", "/readyz", timeout=5)[0] == 200, 120, "the site is ready")
+
+    def calm_down(self):
+        """Take back what is still wished for, and the pace that throttles have lowered: it would take ten minutes to grow."""
+        for wish in self.wishes.glob("[!.]*"):
+            if wish.name != "published":
+                wish.unlink(missing_ok=True)
+        self.until(lambda: self._tell_ses({}), 60, "the fake SES answers")
+        self.until(self._has_its_pace, 60, "PostgreSQL answers")
+
+    def _has_its_pace(self):
+        with suppress(psycopg.OperationalError):
+            self.rows("UPDATE send_pace SET share = 1, throttled_at = NULL")
+            return True
+        return False
 
     def add(self, name, command, *, pass_fds=()):
         self.programs[name] = Program(name, command, self.env, self.logs / f"{name}.log", pass_fds)
@@ -187,8 +201,10 @@ class Site:
 
     def faults(self, **wish):
         """Tell the fake SES what goes wrong from now on; nothing when called without a word."""
-        status, _ = request(self.ses_port, "PUT", "/faults", json.dumps(wish).encode(), timeout=10)
-        assert status == 200
+        assert self._tell_ses(wish)
+
+    def _tell_ses(self, wish):
+        return request(self.ses_port, "PUT", "/faults", json.dumps(wish).encode(), timeout=10)[0] == 200
 
     # --- harm ----------------------------------------------------------------------------------
 

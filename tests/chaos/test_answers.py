@@ -13,7 +13,7 @@ SHARES = ("delay", "hang", "close_after", "close_before", "half_answer", "429", 
 
 
 def test_every_fault_of_ses_is_accounted_for(site):
-    campaign = Campaign(site, 400)
+    campaign = Campaign(site, 250)
     site.faults(shares=dict.fromkeys(SHARES, 0.01), hang=2)
     with Watcher(site, [campaign]) as watcher:
         assert campaign.send()[0] == 202
@@ -25,12 +25,10 @@ def test_every_fault_of_ses_is_accounted_for(site):
     refused = {entry.to for entry in seen.entries if entry.fault == "rejected"}
     assert {row.email for row in seen.rows if row.status == "failed"} == refused
     assert ledger.ambiguous(list(seen.entries))
-    # A lowered pace grows back in ten minutes: too long for the tests that follow.
-    site.rows("UPDATE send_pace SET share = 1, throttled_at = NULL")
 
 
 def test_a_used_up_quota_pauses_and_starting_again_mails_nobody_twice(site):
-    campaign = Campaign(site, 200)
+    campaign = Campaign(site, 100)
     site.faults(script=["quota"])
     with Watcher(site, [campaign]) as watcher:
         campaign.send()
@@ -40,7 +38,7 @@ def test_a_used_up_quota_pauses_and_starting_again_mails_nobody_twice(site):
         assert campaign.send()[0] == 202
         campaign.finish()
     assert_good(campaign, watcher)
-    assert campaign.statuses() == {"sent": 200}
+    assert campaign.statuses() == {"sent": 100}
 
 
 def test_pausing_and_resuming_between_kills(site, rng):

@@ -6,14 +6,13 @@ import pytest
 
 from tests.chaos.campaigns import Campaign, Watcher
 from tests.chaos.judging import assert_good
-from tests.chaos.scenarios import replay_tasks, stop_workers_warmly, wait_for_mail
+from tests.chaos.scenarios import replay_tasks, stop_workers_warmly, tasks_published, wait_for_mail
 
 
 @pytest.fixture
 def started(site):
     site.be_ready()
-    campaign = Campaign(site, 400)
-    site.faults()
+    campaign = Campaign(site, 300)
     with Watcher(site, [campaign]) as watcher:
         assert campaign.send()[0] == 202
         wait_for_mail(site)
@@ -23,7 +22,7 @@ def started(site):
 
 
 def test_a_deployment_leaves_nothing_unknown(site):
-    campaign = Campaign(site, 300)
+    campaign = Campaign(site, 200)
     site.faults(delay=0.2)
     campaign.send()
     wait_for_mail(site)
@@ -33,14 +32,15 @@ def test_a_deployment_leaves_nothing_unknown(site):
 
     campaign.finish()
     assert_good(campaign)
-    assert campaign.statuses() == {"sent": 300}
+    assert campaign.statuses() == {"sent": 200}
 
 
 def test_a_task_published_a_hundred_times_and_again_later(site, started):
     site.wish("copies", 100)
     site.pass_time(1)
     site.unwish("copies")
-    assert replay_tasks(site, times=3) > 0
+    # The last fifty: those of this campaign, and some of those before it.
+    assert replay_tasks(site, times=3, but=max(0, len(tasks_published(site)) - 50)) > 0
 
 
 def test_three_beats(site, started):
