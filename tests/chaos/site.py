@@ -88,6 +88,14 @@ class Site:
         self.until(lambda: self._tell_ses({}), 60, "the fake SES answers")
         self.until(self._has_its_pace, 60, "PostgreSQL answers")
 
+    def slow_down(self, share):
+        """Let everybody send at this share of the pace."""
+        self.rows(
+            "INSERT INTO send_pace (id, next_slot_at, share, throttled_at) VALUES (1, now(), %s, now())"
+            " ON CONFLICT (id) DO UPDATE SET share = EXCLUDED.share, throttled_at = EXCLUDED.throttled_at",
+            share,
+        )
+
     def _has_its_pace(self):
         with suppress(psycopg.OperationalError):
             self.rows("UPDATE send_pace SET share = 1, throttled_at = NULL")
