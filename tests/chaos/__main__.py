@@ -1,6 +1,6 @@
 """`make chaos`: the long run. Kills by the hundred over several seeds, every named point, every outage, the exact pace.
 
-`python -m tests.chaos kills|points|outages|pace` runs one part; without a word all of them. Prints what was
+`python -m tests.chaos kills|points|decisions|outages|pace` runs one part; without a word all of them. Prints what was
 done, what the oracles found, and ends with 1 when one of them found anything.
 """
 
@@ -142,6 +142,38 @@ def run_points(tally, *, rounds):
             tally.add(campaign, watcher)
 
 
+def run_decisions(tally, *, pauses, rng):
+    """Pauses, and people who say no, all along and without a kill: a second after the answer nothing is called any more.
+
+    At a pace so slow that claimed people wait for seconds: it grows back from a tenth meanwhile.
+    """
+    with sites.running() as site:
+        site.slow_down(0.1)
+        campaigns = []
+        with Watcher(site, campaigns, every=1.0) as watcher:
+            while sum(len(campaign.pauses) for campaign in campaigns) < pauses:
+                if not campaigns or campaigns[-1].is_done():
+                    campaigns.append(Campaign(site, 3000))
+                campaign = campaigns[-1]
+                start(site, campaign)
+                wait_for_mail(site, campaign.is_done)
+                # Those whose turn it is about now: some are claimed already.
+                near = campaign.people[campaign.sent() :][:80]
+                for email in rng.sample(near, min(5, len(near))):
+                    campaign.unsubscribe(email)
+                site.pass_time(rng.uniform(0.0, 0.5))
+                began = time.time()
+                if (status := campaign.pause()) >= 500:
+                    watcher.failures.append((began, time.time(), status))
+                site.pass_time(rng.choice((0.0, rng.uniform(1.0, 2.5))))
+            say(f"decisions: {pauses} pauses, {sum(len(campaign.nos) for campaign in campaigns)} people who said no")
+            start(site, campaigns[-1])
+            site.slow_down(1.0)
+            end_all(site, campaigns, tally)
+        for campaign in campaigns:
+            tally.add(campaign, watcher, a_pause_takes=1.0)
+
+
 def run_outages(tally, *, freeze, rng, only=()):
     """One outage after the other, each with kills around it."""
     with sites.running(workers=3) as site:
@@ -225,11 +257,12 @@ def run_pace(tally, *, seconds, rate, workers):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=("kills", "points", "outages", "pace"))
+    parser.add_argument("part", nargs="?", choices=("kills", "points", "decisions", "outages", "pace"))
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5, help="of all named points")
+    parser.add_argument("--pauses", type=int, default=200)
     parser.add_argument("--freeze", type=float, default=60, help="seconds that Redis is frozen")
     parser.add_argument("--outage", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--seconds", type=float, default=600, help="of the exact pace")
@@ -240,6 +273,7 @@ def main():
     parts = {
         "kills": partial(run_kills, kills=asked.kills, seed=asked.seed, seeds=min(asked.seeds, asked.kills)),
         "points": partial(run_points, rounds=asked.rounds),
+        "decisions": partial(run_decisions, pauses=asked.pauses, rng=random.Random(asked.seed)),
         "outages": partial(run_outages, freeze=asked.freeze, rng=random.Random(asked.seed), only=asked.outage),
         "pace": partial(run_pace, seconds=asked.seconds, rate=asked.rate, workers=asked.workers),
     }

@@ -1,5 +1,6 @@
 """Campaigns of a run: who is in them, and somebody who looks at their account all the time."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -16,13 +17,17 @@ _WORDS = {
 
 
 class Campaign:
-    """One campaign to new people of its own; `nos` says when each address that said no was answered."""
+    """One campaign to new people of its own.
+
+    `nos` says when each address that said no was answered, `pauses` when each pause was, and when it was asked to go on.
+    """
 
     def __init__(self, site, people):
         self.site = site
         self.group = f"group{next(_numbers)}"
         self.people = [f"{self.group}.{n}@example.com" for n in range(people)]
         self.nos: dict[str, float] = {}
+        self.pauses: list[tuple[float, float]] = []
         self.began = time.time()
         rows = "".join(f"{email},Person,{self.group}\n" for email in self.people)
         imported = self._insist("POST", "/api/prospects/import", f"email,first_name,tags\n{rows}".encode(), "text/csv")
@@ -36,9 +41,18 @@ class Campaign:
 
     def send(self):
         """Start it; returns the status of the answer and the seconds that it took."""
+        if self.pauses and self.pauses[-1][1] == math.inf:
+            self.pauses[-1] = (self.pauses[-1][0], time.time())
         began = time.monotonic()
         status, _ = self.site.call("POST", "/api/campaigns/send", {"campaignId": self.id})
         return status, time.monotonic() - began
+
+    def pause(self):
+        """Pause it; returns the status of the answer."""
+        status, _ = self.site.call("PATCH", f"/api/campaigns/{self.id}", {"status": "paused"})
+        if status == 200:
+            self.pauses.append((time.time(), math.inf))
+        return status
 
     def look(self):
         """The campaign and its stats; nothing when the API cannot tell now."""

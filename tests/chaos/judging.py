@@ -10,10 +10,12 @@ SELECT s.id, c.key || '-' || s.id, s.email, s.status, s.sent_at IS NOT NULL, s.m
 """
 # Moments of arrival shiver on a busy machine; the exact pace has a run of its own.
 PACE_TOLERANCE = 1.5
+# A pause stops the calls within a second; the rest is for a machine whose cores are all busy.
+A_PAUSE_TAKES = 3.0  # seconds
 
 
-def evidence(campaign, watcher=None, *, most_a_second=None) -> Evidence:
-    """What is known about one campaign."""
+def evidence(campaign, watcher=None, *, most_a_second=None, a_pause_takes=A_PAUSE_TAKES) -> Evidence:
+    """What is known about one campaign; `a_pause_takes` so many seconds at most until the last call."""
     site = campaign.site
     everybodys = ledger.read(site.ledger)
     return Evidence(
@@ -24,6 +26,8 @@ def evidence(campaign, watcher=None, *, most_a_second=None) -> Evidence:
         enrolled=site.rows("SELECT enrolled FROM email_campaigns WHERE id = %s", campaign.id)[0][0],
         flying=set(site.flying),
         nos=campaign.nos,
+        pauses=campaign.pauses,
+        a_pause_takes=a_pause_takes,
         most_a_second=site.rate * PACE_TOLERANCE if most_a_second is None else most_a_second,
         unbalanced=watcher.unbalanced if watcher else (),
         failures=watcher.failures if watcher else (),

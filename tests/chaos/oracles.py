@@ -39,6 +39,8 @@ class Evidence:
     enrolled: int | None = None  # how many rows the product says it made
     flying: Collection[int] = ()
     nos: Mapping[str, float] = field(default_factory=dict)
+    pauses: Sequence[tuple[float, float]] = ()
+    a_pause_takes: float = 1.0
     most_a_second: float | None = None
     unbalanced: Sequence[object] = ()
     failures: Sequence[tuple[float, float, int]] = ()
@@ -90,6 +92,16 @@ def no_means_no(seen: Evidence) -> list[str]:
     return [f"{email}, {seconds:.3f} s later" for email, seconds in late.items() if seconds > _STALL]
 
 
+def pause_is_kept(seen: Evidence) -> list[str]:
+    """No call arrived later than a moment after a pause was answered, before it was asked to go on."""
+    return [
+        f"{entry.to}, {entry.at - paused:.3f} s later"
+        for paused, resumed in seen.pauses
+        for entry in seen.entries
+        if paused + seen.a_pause_takes < entry.at < resumed
+    ]
+
+
 def pace_is_kept(seen: Evidence) -> list[str]:
     """O6: no sliding second holds more than it may."""
     busiest = ledger.busiest_second(list(seen.everybodys))
@@ -127,6 +139,7 @@ ALL = (
     denied_is_true,
     unknown_has_a_cause,
     no_means_no,
+    pause_is_kept,
     pace_is_kept,
     end_is_reached,
     account_balances,

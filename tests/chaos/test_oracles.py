@@ -44,6 +44,11 @@ def test_unknown_needs_a_kill_or_an_answer_without_meaning():
     assert not oracles.unknown_has_a_cause(replace(unknown, entries=[replace(TAKEN, fault="close_after")]))
 
 
+def test_a_call_during_a_pause_is_seen():
+    assert oracles.pause_is_kept(replace(GOOD, pauses=[(98.9, 101.0)]))
+    assert not oracles.pause_is_kept(replace(GOOD, pauses=[(99.1, 101.0), (90.0, 99.9)]))
+
+
 def test_a_call_after_a_no_is_seen():
     assert oracles.no_means_no(replace(GOOD, nos={"a@example.com": 98.6}))
     assert not oracles.no_means_no(replace(GOOD, nos={"a@example.com": 98.8}))
