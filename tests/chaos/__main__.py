@@ -143,35 +143,49 @@ def run_points(tally, *, rounds):
 
 
 def run_decisions(tally, *, pauses, rng):
-    """Pauses, and people who say no, all along and without a kill: a second after the answer nothing is called any more.
+    """Pauses, and people who say no, all along: a second after the answer nothing is called any more.
 
-    At a pace so slow that claimed people wait for seconds: it grows back from a tenth meanwhile.
+    By turns at full pace, with a kill now and then, and so slowly that claimed people wait for seconds.
     """
     with sites.running() as site:
-        site.slow_down(0.1)
         campaigns = []
         with Watcher(site, campaigns, every=1.0) as watcher:
-            while sum(len(campaign.pauses) for campaign in campaigns) < pauses:
+            for number in range(pauses):
+                is_slow = number % 2
+                site.slow_down(0.1 if is_slow else 1.0)
                 if not campaigns or campaigns[-1].is_done():
                     campaigns.append(Campaign(site, 3000))
                 campaign = campaigns[-1]
                 start(site, campaign)
                 wait_for_mail(site, campaign.is_done)
-                # Those whose turn it is about now: some are claimed already.
-                near = campaign.people[campaign.sent() :][:80]
-                for email in rng.sample(near, min(5, len(near))):
-                    campaign.unsubscribe(email)
+                say_no_in_turn(campaign, rng)
                 site.pass_time(rng.uniform(0.0, 0.5))
-                began = time.time()
-                if (status := campaign.pause()) >= 500:
-                    watcher.failures.append((began, time.time(), status))
+                if number % 8 == 0:
+                    kill_somebody(site, rng)
+                site.until(partial(is_paused, campaign, watcher), 60, "the campaign is paused")
                 site.pass_time(rng.choice((0.0, rng.uniform(1.0, 2.5))))
             say(f"decisions: {pauses} pauses, {sum(len(campaign.nos) for campaign in campaigns)} people who said no")
-            start(site, campaigns[-1])
             site.slow_down(1.0)
+            start(site, campaigns[-1])
             end_all(site, campaigns, tally)
         for campaign in campaigns:
             tally.add(campaign, watcher, a_pause_takes=1.0)
+
+
+def say_no_in_turn(campaign, rng):
+    """People whose turn it is about now say no: some are claimed already."""
+    near = campaign.people[campaign.sent() :][:80]
+    for email in rng.sample(near, min(5, len(near))):
+        campaign.unsubscribe(email)
+
+
+def is_paused(campaign, watcher):
+    """Pause it; true when it is, or is sent already. Whoever answers may have been killed: then nobody answers."""
+    began = time.time()
+    status = campaign.pause()
+    if status >= 500:
+        watcher.failures.append((began, time.time(), status))
+    return status in {200, 409}
 
 
 def run_outages(tally, *, freeze, rng, only=()):
