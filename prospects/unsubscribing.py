@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
 from notifications import suppressing
 from notifications.models import SuppressionReason
+from outreach import outages
 from prospects import signals
 from prospects.models import Prospect, RetiredToken, Unsubscribe
 
@@ -46,7 +47,7 @@ def unsubscribe(
     """Take the owner of this token off every outreach list, for good. Repeating it changes nothing.
 
     `user_agent` is one of Unsubscribe.UserAgent, or empty. Returns the person as they are afterwards, or None (and no
-    change) for an unknown token.
+    change) for an unknown token. Raises the error of a database in trouble: then nothing is stored, and it is to be repeated.
     """
     person = find_person(token)
     if person is None:
@@ -121,9 +122,17 @@ def _is_recorded(email: str, campaign_key: str, method: Unsubscribe.Method) -> b
 
 
 def _tell(prospect_id: int, campaign_key: str, now: datetime) -> None:
-    """Pass the fact up. A no stands, whatever breaks above: receivers fail in a savepoint of their own."""
+    """Pass the fact up. A no stands, whatever breaks above: receivers fail in a savepoint of their own.
+
+    Raises the error of a database in trouble: then the no does not stand either, or what follows from it would be lost
+    for good, as repeating a no that stands changes nothing.
+    """
     try:
         with transaction.atomic():
             signals.unsubscribed.send(sender=Prospect, prospect_ids=[prospect_id], campaign_key=campaign_key, now=now)
-    except Exception:
+    except Exception as error:
+        if outages.is_outage(error):
+            raise
+        if transaction.get_rollback():
+            raise OperationalError("The session ended while a no was passed up.") from error
         logger.exception("unsubscribed_receiver_failed", extra={"prospect_id": prospect_id})
