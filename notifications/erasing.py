@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Replace
 
-from notifications import recording, suppressing
+from notifications import suppressing
 from notifications.models import EmailEvent, SesListConflict, SoftBounce, Suppression, SuppressionLift, SuppressionReason
 from outreach import keyed_hashes
 
@@ -38,7 +38,7 @@ def redact_events(email: str, mails: Mails) -> dict[str, int]:
     """
     events = EmailEvent.objects.filter(Q(pk__in=_naming(email)) | _of_mails(mails))
     counts = {"events": redact(events, email=email)}
-    recording.one_batch_at_a_time()
+    suppressing.one_writer_at_a_time()
     return counts
 
 

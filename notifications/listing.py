@@ -15,6 +15,9 @@ def put(notes: Mapping[str, str], *, reason: SuppressionReason, source: str, now
 
     Returns how many were put there and how many changed; a reason never becomes weaker. Repeating it changes nothing.
     """
+    if len(notes) > 1:
+        # Events suppress by several statements, and so in no order of addresses that we could keep to.
+        suppressing.one_writer_at_a_time()
     written = suppressing.suppress_noted(notes, reason=reason, source=source, now=now)
     if notes:
         signals.addresses_listed.send(sender=Suppression, emails=list(notes), now=now)

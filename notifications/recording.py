@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
-from notifications import eventbridge, losing, meaning, measuring, signals, sns
+from notifications import eventbridge, losing, meaning, measuring, signals, sns, suppressing
 from notifications.models import EmailEvent
 from notifications.ses_events import SesEvent
 from notifications.signals import KnownMail
@@ -62,7 +62,6 @@ UPDATE email_events SET state = 'pending', outcome = ''
 """
 
 _READERS = {EmailEvent.Route.EVENTBRIDGE: eventbridge.read, EmailEvent.Route.SNS: sns.read}
-_ONE_BATCH = 0x1055E5  # the key of an advisory lock
 _FIRST_LOOK = timedelta(seconds=10)
 _REHEARSAL = "about a test mail"
 _PARKED = "no mail with this message id is known (yet)"
@@ -164,7 +163,8 @@ def unpark(*, message_ids: Iterable[str]) -> int:
 @transaction.atomic
 def _apply(stored: Events, *, now: datetime) -> tuple[list[_Mark], Report]:
     rows = list(stored.select_for_update(skip_locked=True))
-    one_batch_at_a_time()
+    # Three statements cannot keep one order of addresses; and a run of soft bounces is judged knowing all that was told.
+    suppressing.one_writer_at_a_time()
     events = [read(row) for row in rows]
     known = look_up(events)
     told = [
@@ -201,13 +201,6 @@ def _apply_each(stored: Events, *, now: datetime, quietly: bool) -> Report:
             report.add(applied)
             _finish(marks, quietly=quietly)
     return report
-
-
-def one_batch_at_a_time() -> None:
-    """Wait until nobody else applies events, and hold them off until this transaction ends; events themselves come first."""
-    # Three statements cannot keep one order of addresses; and a run of soft bounces is judged knowing all that was told.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_BATCH])
 
 
 def _finish(done: list[_Mark], *, quietly: bool) -> None:

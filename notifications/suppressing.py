@@ -19,6 +19,8 @@ log = structlog.get_logger("notifications")
 # they should never have been; so whatever a person or a permanent bounce says about the address replaces them.
 SOFT_BOUNCES = "SES: soft bounces in a row"
 
+_ONE_WRITER = 0x1055E5  # the key of an advisory lock
+
 _RANKS = sorted(STRENGTH, key=STRENGTH.__getitem__)
 _RANKS.insert(1, "soft")
 
@@ -79,6 +81,15 @@ class LiftNeedsReason(DomainError):
     code = "LIFT_NEEDS_REASON"
     status = 400
     attr = "reason"
+
+
+def one_writer_at_a_time() -> None:
+    """Wait until nobody else writes about many addresses, and hold them off until this transaction ends.
+
+    For whoever needs several statements about them: events, files, SES' own list. What is locked before it: events alone.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_WRITER])
 
 
 def suppress(emails: Iterable[str], *, reason: SuppressionReason, source: str, now: datetime, note: str = "") -> int:

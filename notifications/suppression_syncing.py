@@ -6,7 +6,7 @@ off: each step is remembered with its row.
 https://docs.aws.amazon.com/ses/latest/dg/sending-email-suppression-list.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -134,10 +134,17 @@ def _take(page: list[Listed], report: Report, *, dry_run: bool, now: datetime) -
         elif email not in erased:
             new[reason][email] = min(one.updated_at, now)
     if not dry_run:
-        report.taken += sum(suppressing.suppress_since(since, reason=reason, source=SOURCE) for reason, since in new.items())
-        Suppression.objects.filter(email__in=emails).update(at_ses_at=now)
+        report.taken += _store(new, emails, now=now)
     else:
         report.taken += sum(email not in ours for since in new.values() for email in since)
+
+
+@transaction.atomic
+def _store(new: Mapping[SuppressionReason, Mapping[str, datetime]], emails: list[str], *, now: datetime) -> int:
+    suppressing.one_writer_at_a_time()
+    taken = sum(suppressing.suppress_since(since, reason=reason, source=SOURCE) for reason, since in new.items())
+    Suppression.objects.filter(email__in=emails).update(at_ses_at=now)
+    return taken
 
 
 def _erased(emails: list[str]) -> set[str]:
