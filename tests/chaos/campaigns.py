@@ -94,6 +94,11 @@ class Campaign:
         return Counter(dict(self.site.rows(sql, self.id)))
 
 
+def finish_all(campaigns):
+    for campaign in campaigns:
+        campaign.finish()
+
+
 _UNDER_WAY = """
 SELECT count(DISTINCT c.id), count(s.id) FILTER (WHERE s.status = 'queued'),
        coalesce(bool_or(c.enrolled_through IS NOT NULL), false)
