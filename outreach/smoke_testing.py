@@ -163,6 +163,9 @@ class _Watching:
         if campaign["status"] == "paused":
             raise SmokeTestFailed(f"the campaign was paused: {campaign['pause_reason']}")
         if campaign["status"] == "sent" and not self.send:
+            # It may have gone out since we looked, or before we looked at all.
+            self._look()
+        if campaign["status"] == "sent" and not self.send:
             raise SmokeTestFailed("the campaign has reached nobody: was the person changed or deleted meanwhile?")
 
     def _left(self) -> float:

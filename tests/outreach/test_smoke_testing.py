@@ -118,6 +118,12 @@ def test_a_campaign_that_is_over_without_a_send_has_reached_nobody():
     assert "has reached nobody" in failure(Installation(status="sent"), seconds=60)
 
 
+def test_a_campaign_that_is_over_before_the_first_look_has_reached_somebody():
+    said = run(Installation({"delivered_at": AT}, status="sent"))
+
+    assert said[-1].split()[2] == "delivered"
+
+
 def test_whoever_said_no_is_not_mailed():
     installation = Installation(prospects=[{"id": 1, "email": "ada@example.com", "status": "unsubscribed", "tags": []}])
 
