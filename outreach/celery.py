@@ -6,7 +6,7 @@ import os
 import click
 from celery import Celery
 from celery.apps import worker
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import setup_logging, worker_before_create_process, worker_process_init, worker_process_shutdown
 from django.conf import settings
 
 from outreach import garbage, metering, printed
@@ -35,6 +35,12 @@ def _is_worker_or_beat() -> bool:
 if _is_worker_or_beat():
     printed.take_over(errors=False)
     metering.claim_directory(settings.PROMETHEUS_MULTIPROC_DIR)
+
+
+@worker_before_create_process.connect
+def fork_cheaply(**_kwargs: object) -> None:
+    """In the parent of the pool, before each fork."""
+    garbage.share_what_is_loaded()
 
 
 @worker_process_init.connect
