@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from notifications import eventbridge, measuring, recording, sending_status, sns, subscriptions, waking
 from notifications.models import EmailEvent
 from notifications.ses_events import NotAnEvent, SesEvent
-from outreach import outages
+from outreach import outages, reaching
 from outreach.errors import DomainError
 
 log = structlog.get_logger("notifications")
@@ -43,13 +43,13 @@ class EventTooLarge(DomainError):
 
 @csrf_exempt
 def ses_events(request: HttpRequest) -> JsonResponse:
-    """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good."""
+    """`POST /api/webhooks/ses-events`, for EventBridge: 200 when the event is stored for good and a worker can hear of it."""
     return _answer(request, Route.EVENTBRIDGE, _take_from_eventbridge)
 
 
 @csrf_exempt
 def ses_events_by_sns(request: HttpRequest) -> JsonResponse:
-    """`POST /v1/notifications/ses-events`, for SNS: 200 when the event is stored for good."""
+    """`POST /v1/notifications/ses-events`, for SNS: 200 when the event is stored for good and a worker can hear of it."""
     return _answer(request, Route.SNS, _take_from_sns)
 
 
@@ -57,7 +57,10 @@ def _answer(request: HttpRequest, route: Route, take: Callable[[HttpRequest, dat
     try:
         if request.method != "POST":
             raise MethodNotAllowed
-        return JsonResponse({"status": take(request, timezone.now())})
+        taken = take(request, timezone.now())
+        # Last: the event is stored by now, and comes again without a second effect.
+        reaching.require_redis()
+        return JsonResponse({"status": taken})
     except DomainError as error:
         return _refuse(error, route)
     except (OperationalError, InterfaceError, InternalError):  # the last: read-only, in the middle of a failover

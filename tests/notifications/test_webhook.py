@@ -2,6 +2,7 @@ import json
 import threading
 
 import pytest
+from django.core.cache.backends.redis import RedisCache
 from django.db import InterfaceError, OperationalError, connection, connections
 from django.test import Client
 from hypothesis import given, settings
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 
 from notifications import recording, waking
 from notifications.models import EmailEvent
+from outreach import reaching
 from tests import events
 
 URL = "/api/webhooks/ses-events"
 CURRENT = "current"
+NOWHERE = RedisCache("redis://127.0.0.1:1/0", {})
 # The first request of a client loads the middleware; many examples share one.
 CLIENT = Client()
 pytestmark = pytest.mark.django_db
@@ -170,6 +173,17 @@ def test_without_a_database_the_event_comes_again(post, monkeypatch, error):
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "10"
     assert only_error(response) == ("server_error", "DATABASE_UNAVAILABLE")
+
+
+def test_without_redis_the_event_is_stored_and_asked_for_again(post, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(reaching, "redis", reaching.Look(lambda: NOWHERE.get("it")))
+        response = post(events.payload("send"))
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+    assert only_error(response) == ("server_error", "REDIS_UNAVAILABLE")
+    again = post(events.payload("send"))
+    assert (again.status_code, again.json(), EmailEvent.objects.count()) == (200, {"status": "duplicate"}, 1)
 
 
 def test_a_database_that_is_really_away_answers_503(settings):

@@ -3,18 +3,21 @@
 import json
 
 import pytest
+from django.core.cache.backends.redis import RedisCache
 from django.db import OperationalError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications import recording
 from notifications.models import EmailEvent
+from outreach import reaching
 from tests import events, sns_messages
 from tests.notifications.sns_webhook.route import CLIENT, URL, code, post
 from tests.sns_messages import TOPIC, notification, signed
 
 pytestmark = pytest.mark.django_db
 
+NOWHERE = RedisCache("redis://127.0.0.1:1/0", {})
 REFUSED = [
     ("unsigned", {"Signature": None}, 403, "SNS_MESSAGE_UNSIGNED"),
     ("tampered", {"Message": "{}"}, 403, "SNS_SIGNATURE_WRONG"),
@@ -114,6 +117,13 @@ def test_without_a_database_the_message_comes_again(monkeypatch):
     monkeypatch.setattr(recording, "store", fail)
 
     assert code(post(signed(notification({})))) == (503, "DATABASE_UNAVAILABLE")
+
+
+def test_without_redis_the_message_is_stored_and_comes_again(monkeypatch):
+    monkeypatch.setattr(reaching, "redis", reaching.Look(lambda: NOWHERE.get("it")))
+
+    assert code(post(signed(notification({})))) == (503, "REDIS_UNAVAILABLE")
+    assert EmailEvent.objects.count() == 1
 
 
 hostile = st.binary(max_size=200) | st.text(st.characters(codec=None), max_size=50).map(
