@@ -18,7 +18,7 @@ from campaigns import lifecycle, overseeing, rehearsing, reporting
 from campaigns.forms import PersonForm, TestForm
 from campaigns.models import Campaign, CampaignStatus
 from campaigns.panels import REFRESH_AFTER, VERB, duration, live_headers, panel, unfinished
-from notifications import transports
+from notifications import pacing, transports
 from notifications.messages import OutgoingMessage
 from notifications.transports.base import Verdict
 from outreach.errors import DomainError
@@ -78,7 +78,7 @@ class CampaignPages(StaffAdmin[Campaign]):
             "mails": mails,
             "words": _words(mails=mails, new=reach.people, waiting=waiting, suppressed=reach.suppressed),
             "submit": f"Send to {mails:,} people" if mails > 1 else "Send",
-            "takes": duration(mails / settings.SES_MAX_SEND_RATE),
+            "takes": duration(mails * pacing.slot_interval(settings.SES_MAX_SEND_RATE)),
             "problems": lifecycle.find_problems(campaign),
             "sender": _sender(campaign),
             "rate": f"{settings.SES_MAX_SEND_RATE:g}",

@@ -19,9 +19,9 @@ from notifications.transports.base import Outcome, Transport, Verdict
 # its mails were checked is not made: somebody may have said no meanwhile, or the row may be another's.
 _TOO_LATE = 0.9
 _STALLED = "The machine stalled before the call."
-# Two calls are never closer than such a share of the interval, however late the first was: so that a sliding second
-# holds about one mail more than it should, and what a hiccup delayed is caught up with all the same.
-_SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.98
+# Two calls are never closer than such a share of the interval, however late the first was: a sliding second holds one mail
+# more at most, at a fast pace none (`pacing.slot_interval`), and what a hiccup delayed is caught up with all the same.
+_SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.99
 # So many mails may have left without an answer, or this share of them, before it is time to look.
 TOLERATED_UNKNOWN = 5
 UNKNOWN_SHARE = 0.01
@@ -63,7 +63,8 @@ class Calls:
         self.transport, self.most_refused, self.one_sender = transport, most_refused, one_sender
         self.enough = ""
         self.halted = ""
-        self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, rate / (rate + 1)))
+        # Half a mail for the first of them, which may be half an interval late and count as punctual.
+        self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, (rate + 0.5) / (rate + 1)))
         self._next = 0.0
         # Not exact between threads; a run that is told from another by one or two is none.
         self._refused = self._answers = self.unknown = self.waits = self.throttles = 0

@@ -25,14 +25,8 @@ from notifications.transports.base import Outcome, Transport, Verdict
 
 log = structlog.get_logger("notifications")
 
-# Mails whose slots lie within this many seconds are started in one statement.
-_GROUP_SECONDS = 0.1
 _LARGEST_GROUP = 50
 _LARGEST_GROUP_TOGETHER = 500
-# Mails of one call leave at one moment; so many seconds' worth squeeze no more into a sliding second
-# than `pacing.tolerance` does. Fewer than ten are not worth a call that may leave all of them unknown.
-_TOGETHER_SECONDS = 0.025
-_FEWEST_TOGETHER = 10
 _RECORD_EVERY = 0.05  # seconds
 _GLANCE = 0.02
 # Calls that hang longer after the last was made keep nobody waiting, when they are so few, or such a share of all.
@@ -108,8 +102,7 @@ def deliver(
 
 def mails_together(transport: Transport, rate: float) -> int:
     """How many mails one call takes at this rate: 1, or from ten up to what the transport can take."""
-    together = min(transport.most_together, int(rate * _TOGETHER_SECONDS))
-    return together if together >= _FEWEST_TOGETHER else 1
+    return min(transport.most_together, pacing.most_together(rate))
 
 
 class _Delivery:
@@ -130,7 +123,7 @@ class _Delivery:
     def _take_together(self, together: int) -> None:
         self.together = together
         largest = _LARGEST_GROUP if together == 1 else _LARGEST_GROUP_TOGETHER
-        self.group_size = max(together, min(largest, int(self.rate * _GROUP_SECONDS)), 1)
+        self.group_size = max(together, min(largest, int(self.rate * pacing.GROUP_SECONDS)), 1)
         # Two groups at least: one that calls, and one that waits for its moments.
         self.calls_a_group = math.ceil(self.group_size / together)
         most = _MOST_HANDS if together == 1 else _MOST_HANDS_TOGETHER

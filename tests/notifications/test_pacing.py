@@ -1,9 +1,12 @@
+import math
 import time
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from notifications import pacing
 from notifications.models import SendPace
@@ -183,6 +186,16 @@ def test_urgent_slots_lie_between_those_of_campaigns():
     assert [later - slot for slot, later in pairwise(slots)] == pytest.approx([0.2] * 101, abs=0.05)
 
 
+@pytest.mark.parametrize("rate", [50, 200, 1000])
+def test_urgent_mail_takes_no_slot_of_a_group_that_is_started_already(rate):
+    campaign = pacing.reserve(rate, rate=rate)
+    started_until = pacing.LEAD + pacing.GROUP_SECONDS - campaign.interval
+
+    urgent = pacing.reserve_urgent(1, rate=rate)
+
+    assert urgent.at(0) > campaign.first + started_until - 0.02
+
+
 def test_where_nobody_reserved_an_urgent_slot_is_now():
     assert pacing.reserve_urgent(1, rate=5).wait < 0.05
 
@@ -265,3 +278,26 @@ def test_the_wait_for_an_urgent_slot_is_told_and_nothing_is_reserved(rate):
 
     assert pacing.urgent_wait(rate=rate) == pytest.approx(1 / rate, abs=0.15)
     assert pacing.reserve_urgent(1, rate=rate).wait == pytest.approx(1 / rate, abs=0.15)
+
+
+def most_in_a_second(rate):
+    """How many mails a sliding second holds when its first is as late as it may be, and its last takes a whole call along."""
+    interval, together = pacing.slot_interval(rate), pacing.most_together(rate)
+    lateness = pacing.tolerance(interval) * 0.999
+    return math.floor((1 + lateness) / interval) + together
+
+
+@given(st.floats(50, 20_000))
+def test_no_sliding_second_of_a_fast_pace_holds_more_than_the_rate(rate):
+    assert most_in_a_second(rate) <= rate
+
+
+@given(st.floats(2, 49.9))
+def test_a_sliding_second_of_a_slow_pace_holds_one_mail_more_at_most(rate):
+    assert most_in_a_second(rate) <= math.ceil(rate) + 1
+    assert pacing.slot_interval(rate) == 1 / rate
+
+
+@given(st.floats(50, 20_000))
+def test_a_fast_pace_uses_nearly_all_of_the_rate(rate):
+    assert 1 / pacing.slot_interval(rate) > 0.95 * rate
