@@ -164,9 +164,8 @@ class CampaignLedger:
     def start(self, ids: list[int]) -> set[int]:
         """Mark calls started where campaign, person and address still allow it; returns those ids."""
         self.give_sign_of_life()
-        with connection.cursor() as cursor:
-            cursor.execute(_START, {"ids": ledgers.as_array(ids), "slice": self.slice_id, **keyed_hashes.parameters()})
-            started = {id_ for (id_,) in cursor.fetchall()}
+        values: dict[str, Any] = {"ids": ledgers.as_array(ids), "slice": self.slice_id}
+        started = ledgers.mark_started(_START, values | keyed_hashes.parameters())
         self._waiting -= started
         return started
 

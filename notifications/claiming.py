@@ -112,9 +112,7 @@ class TransactionalLedger:
             "lease": self.call_lease,
             "blocking": list(BLOCKS_ALL_MAIL),
         }
-        with connection.cursor() as cursor:
-            cursor.execute(_START, values | keyed_hashes.parameters())
-            return {id_ for (id_,) in cursor.fetchall()}
+        return ledgers.mark_started(_START, values | keyed_hashes.parameters())
 
     def record(self, settled: Sequence[Settled]) -> None:
         """Store outcomes; a late acceptance fills an empty message id and never overwrites one."""

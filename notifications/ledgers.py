@@ -1,11 +1,13 @@
 """What sending asks of a ledger, campaign's or transactional, and the form in which outcomes reach the database."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
+from django.db import OperationalError, connection
+from psycopg.errors import DeadlockDetected
 
 from notifications.transports.base import Outcome, Verdict
 
@@ -40,8 +42,12 @@ UPDATE {table} s
 """
 
 _RELEASE = """
-UPDATE {table} SET claimed_by = NULL, lease_until = NULL
- WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
+WITH locked AS (
+    SELECT id FROM {table}
+     WHERE id = ANY(%(ids)s::bigint[]) AND claimed_by = %(slice)s AND call_started_at IS NULL
+     ORDER BY id FOR NO KEY UPDATE
+)
+UPDATE {table} s SET claimed_by = NULL, lease_until = NULL FROM locked WHERE s.id = locked.id
 """
 
 
@@ -71,6 +77,20 @@ def release_statement(table: str) -> str:
     return _RELEASE.format(table=table)
 
 
+def mark_started(statement: str, values: Mapping[str, Any]) -> set[int]:
+    """The ids that a ledger's statement returns which marks calls started; run again when a deadlock took it back.
+
+    It locks rows in no order of their ids, and a mail on its second attempt may hear of its first at that moment. What was
+    marked only then is called only if the deadlock was noticed soon; else it waits for its next turn.
+    """
+    try:
+        return _returned(statement, values)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, DeadlockDetected):
+            raise
+        return _returned(statement, values)
+
+
 def as_rows(settled: Iterable[Settled], *, now: float) -> list[dict[str, Any]]:
     """What a ledger stores: id, verdict, message_id, error, `age` and `rest` in seconds, `alone` for a wait of its own.
 
@@ -87,6 +107,12 @@ def as_json(rows: list[dict[str, Any]]) -> str:
 def as_array(ids: Iterable[int]) -> str:
     """Ids as a literal of PostgreSQL's bigint[], which is cheaper than to have the driver quote each."""
     return f"{{{','.join(map(str, ids))}}}"
+
+
+def _returned(statement: str, values: Mapping[str, Any]) -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return {id_ for (id_,) in cursor.fetchall()}
 
 
 def _row(one: Settled, now: float) -> dict[str, Any]:

@@ -1,17 +1,14 @@
-import threading
 import time
 import uuid
 from datetime import timedelta
 
 import pytest
-from django.db import transaction
 from django.utils import timezone
 
-from campaigns import claiming, enrolling, lifecycle
+from campaigns import claiming
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from notifications.ledgers import Settled
 from notifications.transports.base import Outcome, Verdict
-from prospects.models import Prospect
 from tests import sessions
 from tests.factories import CampaignFactory, EmailSendFactory, SuppressionFactory
 
@@ -295,42 +292,3 @@ def test_a_mail_that_waits_for_a_reason_of_its_own_is_left_alone_for_a_while():
     assert [row.id for row in claim(campaign)[0]] == [second.id]
     lose_worker()
     assert reclaim() == {"queued": 2}
-
-
-def test_claims_restarts_and_deletions_wait_for_each_other_in_one_order(transactional_db):
-    campaign = CampaignFactory(sending=True, waiting=3)
-    person, held, go = Prospect.objects.order_by("pk")[0], threading.Event(), threading.Event()
-
-    @transaction.atomic
-    def start_again():
-        Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
-        Campaign.objects.update(enrolled_through=0)
-        held.set()
-        go.wait(30)
-        enrolling.enrol_batch(campaign.pk)
-
-    with sessions.sessions_of_their_own(3) as run:
-        starting = run(start_again)
-        held.wait(30)
-        claiming_ = run(claim, campaign)
-        sessions.wait_for_waiters()
-        deleting = run(person.delete)
-        time.sleep(0.3)
-        go.set()
-        rows, skipped, _ = claiming_.result(30)
-        assert (starting.result(30), deleting.result(30)[0] > 0) == (None, True)
-    assert len(rows) + skipped == 3
-
-
-def test_a_pause_does_not_wait_for_a_call_that_starts_at_this_moment(transactional_db):
-    campaign = CampaignFactory(sending=True, waiting=3)
-    (first, second, _), _, ledger = claim(campaign)
-
-    with sessions.sessions_of_their_own() as run:
-        with transaction.atomic():
-            ledger.start([second.id])
-            run(lambda: lifecycle.pause_campaign(campaign, by="ada")).result(sessions.SECONDS)
-        started = EmailSend.objects.get(status="sending")
-
-    assert (started.pk, EmailSend.objects.filter(status="queued").count()) == (second.id, 2)
-    assert ledger.start([first.id]) == set()
