@@ -119,7 +119,7 @@ def mail_will_flow(site, *, campaigns, mails):
 class Watcher:
     """Reads the account of every campaign through the API until it is sent, again and again, from a thread of its own."""
 
-    def __init__(self, site, campaigns, *, every=0.3):
+    def __init__(self, site, campaigns, *, every=0.5):
         self.site, self.campaigns, self.every = site, campaigns, every
         self.sent: set[int] = set()
         self.samples = 0

@@ -3,27 +3,37 @@
 One for all modules that a process of the tests runs one after the other, for a start costs as much as ten tests.
 """
 
+import atexit
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import site as sites
+from tests.chaos.forking import Child, Forkserver
 
 _HERE = Path(__file__).parent
 
 
 class _Shared:
-    """The site of this process, while there is one."""
+    """The site of this process, while there is one, and the forkserver of all its sites."""
 
     def __init__(self) -> None:
         self.site: sites.Site | None = None
         self._held = ExitStack()
 
+    @cached_property
+    def begin(self) -> Callable[..., Child]:
+        """How the programs of a site are started."""
+        server = Forkserver()
+        atexit.register(server.close)
+        return server.start
+
     def start(self) -> sites.Site:
-        self.site = self.site or self._held.enter_context(sites.running())
+        self.site = self.site or self._held.enter_context(sites.running(begin=self.begin))
         return self.site
 
     def stop(self) -> None:
@@ -51,9 +61,10 @@ def site() -> sites.Site:
 
 @pytest.fixture(scope="module")
 def lone_worker() -> Iterator[sites.Site]:
-    """A site with one worker, whose strategy may be changed."""
+    """A site with one worker and nobody else who sweeps, whose strategy may be changed; its leases are still shorter."""
     _shared.stop()
-    with sites.running(workers=1) as site:
+    with sites.running(workers=1, haste=12, begin=_shared.begin) as site:
+        site.remove("transactional")
         yield site
 
 

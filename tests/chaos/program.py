@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -20,31 +21,33 @@ ROOT = Path(__file__).resolve().parents[2]
 _RESTART_AFTER = 0.2  # seconds
 
 
+def execute(
+    command: Sequence[str], *, env: Mapping[str, str], log: Path, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program as a process manager would; its output goes to `log`."""
+    with log.open("ab") as output:
+        return processes.start(
+            command, death_signal=signal.SIGKILL, own_session=True, output=output, env=env, cwd=ROOT, pass_fds=pass_fds
+        )
+
+
 @dataclass
 class Program:
-    """One process group of the site, and what became of it."""
+    """One process group of the site, and what became of it. `begin` starts it: `execute`, or a fork (`forking`)."""
 
     name: str
     command: list[str]
     env: Mapping[str, str]
     log: Path
     pass_fds: tuple[int, ...] = ()
+    begin: Callable[..., Any] = execute
     wanted: bool = True
-    process: subprocess.Popen | None = None
+    process: Any = None
     ended_at: float = 0.0
     accidents: list[str] = field(default_factory=list)
 
     def start(self):
-        with self.log.open("ab") as output:
-            self.process = processes.start(
-                self.command,
-                death_signal=signal.SIGKILL,
-                own_session=True,
-                output=output,
-                env=self.env,
-                cwd=ROOT,
-                pass_fds=self.pass_fds,
-            )
+        self.process = self.begin(self.command, env=self.env, log=self.log, pass_fds=self.pass_fds)
         self.ended_at = 0.0
 
     def tend(self):

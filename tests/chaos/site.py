@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,12 +21,12 @@ import psycopg
 from redis import Redis
 
 from outreach import connections, local, places
-from tests.chaos.program import ROOT, Program, free_port, listen, lives, procfile, tail
+from tests.chaos.program import ROOT, Program, execute, free_port, listen, lives, procfile, tail
 
 SECRET = "s" * 40
 _TURN = 0.03  # seconds
 # Most probes ask the site itself, which has better things to do.
-_PROBE = 0.2
+_PROBE = 0.3
 # What a killed run leaves behind, the next run of the tests sweeps away by this name.
 _TEMPORARY = "outreach-tests-"
 # All that a person's environment may say here.
@@ -44,7 +43,8 @@ class Postgres(local.EmbeddedPostgres):
 class Site:
     """A running site; `flying` gathers the rows whose call was under way when something was killed."""
 
-    def __init__(self, place, *, rate, haste, workers, concurrency, mutant, env):
+    def __init__(self, place, *, rate, haste, workers, concurrency, begin):
+        self.begin = begin
         self.place, self.rate, self.haste, self.concurrency = place, rate, haste, concurrency
         self.wishes = place.data_dir / "wishes"
         self.wishes.mkdir(exist_ok=True)
@@ -58,7 +58,7 @@ class Site:
         self.kills = 0
         self.listener = listen()
         self.port, self.ses_port = self.listener.getsockname()[1], free_port()
-        self.env = self._environment(mutant) | dict(env)
+        self.env = self._environment()
         self._workers = workers
 
     # --- starting ------------------------------------------------------------------------------
@@ -66,8 +66,9 @@ class Site:
     def start(self):
         self.postgres.start()
         self.redis.start()
-        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=self.env, check=True)
-        self.add("ses", [sys.executable, str(Path(__file__).with_name("fake_ses.py")), str(self.ledger), str(self.ses_port)])
+        migration = [sys.executable, "-m", "django", "migrate", "-v0"]
+        assert self.begin(migration, env=self.env, log=self.logs / "migration.log").wait() == 0, self.last_words()
+        self.add("ses", [sys.executable, "-m", "tests.chaos.fake_ses", str(self.ledger), str(self.ses_port)])
         web = procfile("web")
         self.add("web", [*web, "--bind", f"fd://{self.listener.fileno()}"], pass_fds=(self.listener.fileno(),))
         for number in range(1, self._workers + 1):
@@ -103,7 +104,7 @@ class Site:
         return False
 
     def add(self, name, command, *, pass_fds=()):
-        self.programs[name] = Program(name, command, self.env, self.logs / f"{name}.log", pass_fds)
+        self.programs[name] = Program(name, command, self.env, self.logs / f"{name}.log", pass_fds, self.begin)
         self.programs[name].start()
         return self.programs[name]
 
@@ -126,7 +127,7 @@ class Site:
         self.postgres.stop(grace=10)
         self.listener.close()
 
-    def _environment(self, mutant):
+    def _environment(self):
         return {name: os.environ[name] for name in _KEPT if name in os.environ} | {
             "DJANGO_SETTINGS_MODULE": "tests.chaos.settings",
             "ENV_FILE": os.devnull,
@@ -138,7 +139,6 @@ class Site:
             "UNSUBSCRIBE_SPOOL": str(self.place.data_dir / "unsubscribes"),
             "CHAOS_DIR": str(self.wishes),
             "CHAOS_HASTE": str(self.haste),
-            "CHAOS_MUTANT": mutant,
             "WEB_CONCURRENCY": "1",
             "PROXY_SHARED_SECRET": SECRET,
             "EMAIL_MODE": "ses",
@@ -305,14 +305,14 @@ def request(port, method, path, data=None, *, content_type="application/json", t
 
 
 @contextmanager
-def running(*, rate=200, haste=8, workers=2, concurrency=2, mutant="", env=()) -> Iterator[Site]:
-    """A site of its own, for as long as the block lasts; for the main thread only."""
+def running(*, rate=200, haste=8, workers=2, concurrency=2, begin=execute) -> Iterator[Site]:
+    """A site of its own, for as long as the block lasts; for the main thread only. `begin` starts its programs."""
     # Not in pytest's directory: every pytest that starts closes that one to PostgreSQL's user again.
     directory = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         place = stack.enter_context(places.claim(directory, say=lambda _line: None))
-        site = Site(place, rate=rate, haste=haste, workers=workers, concurrency=concurrency, mutant=mutant, env=dict(env))
+        site = Site(place, rate=rate, haste=haste, workers=workers, concurrency=concurrency, begin=begin)
         stack.callback(site.stop)
         site.start()
         yield site

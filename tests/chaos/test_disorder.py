@@ -58,7 +58,7 @@ def test_a_worker_that_froze_past_its_leases_wakes_up(site, started):
     site.pass_time(0.5)
     site.note_flying()
     # A call's lease is 80 s.
-    site.pass_time(80 / site.haste + 3)
+    site.pass_time(80 / site.haste + 1.5)
     worker.signal_group(signal.SIGCONT)
 
 

@@ -1,24 +1,17 @@
 """The oracles must catch what others do: three wrong strategies, each of which mails people twice."""
 
-import signal
-
 import pytest
 
 from tests.chaos import oracles
 from tests.chaos.campaigns import Campaign
 from tests.chaos.judging import evidence
-from tests.chaos.sabotage.mutants import NAMES
+from tests.chaos.sabotage_points import MUTANTS
 
 
 def use(site, strategy):
-    """Start whoever sends or sweeps again with a wrong strategy, or with the product's own."""
-    for program in (site.programs["worker1"], site.programs["transactional"]):
-        if program.env["CHAOS_MUTANT"] == strategy:
-            continue
-        program.signal_group(signal.SIGKILL)
-        program.process.wait()
-        program.env = {**program.env, "CHAOS_MUTANT": strategy}
-        program.start()
+    """Go on with a wrong strategy, or with the product's own; nobody is in the middle of anything meanwhile."""
+    site.wish("mutant", strategy)
+    site.kill_pids(*site.programs["worker1"].children())
 
 
 def attack(site, *, kills=3):
@@ -54,7 +47,7 @@ def test_the_attack_does_nothing_to_the_right_strategy(lone_worker):
     assert attack(lone_worker) == {}
 
 
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", MUTANTS)
 def test_the_oracles_catch_a_wrong_strategy(lone_worker, strategy):
     use(lone_worker, strategy)
 

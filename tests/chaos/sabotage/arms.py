@@ -38,9 +38,17 @@ def die_at(point: str) -> None:
         die(wish)
 
 
-def number(name: str, default: float = 0.0) -> float:
-    """A figure that the harness sets and takes back while we run."""
+def text(name: str) -> str:
+    """A word that the harness sets and takes back while we run; empty when there is none."""
     try:
-        return float((DIRECTORY / name).read_text() or default)
-    except (OSError, ValueError):
+        return (DIRECTORY / name).read_text()
+    except OSError:
+        return ""
+
+
+def number(name: str, default: float = 0.0) -> float:
+    """A figure, likewise."""
+    try:
+        return float(text(name) or default)
+    except ValueError:
         return default

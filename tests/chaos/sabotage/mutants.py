@@ -4,11 +4,10 @@ Measured on a bare loop, 5,000 recipients and 100 kills: 4,409, 99 and 95 people
 """
 
 import json
-import os
 from typing import Any
 
-SEND_THEN_MARK, LOCK_OVER_THE_CALL, RETRY_WHEN_STALE = NAMES = ("send_then_mark", "lock_over_the_call", "retry_when_stale")
-_CHOSEN = os.environ.get("CHAOS_MUTANT", "")
+from tests.chaos.sabotage import arms
+from tests.chaos.sabotage_points import LOCK_OVER_THE_CALL, RETRY_WHEN_STALE, SEND_THEN_MARK
 
 _UNMARK = """
 UPDATE email_sends SET call_started_at = NULL
@@ -22,21 +21,23 @@ UPDATE email_sends SET unknown_at = NULL, call_started_at = NULL, error = ''
 
 def before(statement: str, connection: Any, params: Any) -> None:
     """Lock over the call: what has an outcome now needs its lock no more."""
-    if _CHOSEN == LOCK_OVER_THE_CALL and statement == "record":
+    chosen = arms.text("mutant")
+    if chosen == LOCK_OVER_THE_CALL and statement == "record":
         _locks.change(connection, taken=set(), given_back={row["id"] for row in json.loads(params["outcomes"])})
-    if _CHOSEN == RETRY_WHEN_STALE and statement == "sweep":
+    if chosen == RETRY_WHEN_STALE and statement == "sweep":
         # One step, or the campaign may be found finished between the two.
         connection.connection.execute("BEGIN")
 
 
 def after(statement: str, connection: Any, cursor: Any, params: Any) -> None:
     """What the wrong strategy does besides: nothing says in time that the call has started."""
-    if _CHOSEN == RETRY_WHEN_STALE and statement == "sweep":
+    chosen = arms.text("mutant")
+    if chosen == RETRY_WHEN_STALE and statement == "sweep":
         connection.connection.execute(_RETRY)
         connection.connection.execute("COMMIT")
-    if _CHOSEN in {SEND_THEN_MARK, LOCK_OVER_THE_CALL} and statement == "start":
+    if chosen in {SEND_THEN_MARK, LOCK_OVER_THE_CALL} and statement == "start":
         connection.connection.execute(_UNMARK, {"ids": params["ids"]})
-    if _CHOSEN == LOCK_OVER_THE_CALL and statement == "start":
+    if chosen == LOCK_OVER_THE_CALL and statement == "start":
         _locks.change(connection, taken=_returned(cursor), given_back=set())
 
 
