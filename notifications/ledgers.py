@@ -1,6 +1,7 @@
 """What sending asks of a ledger, campaign's or transactional, and the form in which outcomes reach the database."""
 
 import re
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from notifications.transports.base import Outcome, Verdict
 
 # What SES says may hold anything; PostgreSQL stores neither.
 _UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+# Seconds before each new try: at once, the loser would take its rows again before the other is awake, and lose once more.
+_RESTS_AFTER_A_DEADLOCK = (0.05, 0.2, 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,14 @@ def mark_started(statement: str, values: Mapping[str, Any]) -> set[int]:
     It locks rows in no order of their ids, and a mail on its second attempt may hear of its first at that moment. What was
     marked only then is called only if the deadlock was noticed soon; else it waits for its next turn.
     """
-    try:
-        return _returned(statement, values)
-    except OperationalError as error:
-        if not isinstance(error.__cause__, DeadlockDetected):
-            raise
-        return _returned(statement, values)
+    for rest in _RESTS_AFTER_A_DEADLOCK:
+        try:
+            return _returned(statement, values)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, DeadlockDetected):
+                raise
+        time.sleep(rest)
+    return _returned(statement, values)
 
 
 def as_rows(settled: Iterable[Settled], *, now: float) -> list[dict[str, Any]]:

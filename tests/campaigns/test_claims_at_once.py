@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from campaigns import claiming, enrolling, lifecycle
 from campaigns.models import Campaign, EmailSend
+from notifications import ledgers
 from prospects.models import Prospect
 from tests import sessions
 from tests.factories import CampaignFactory
@@ -76,3 +77,24 @@ def test_a_call_start_that_loses_a_deadlock_is_made_again():
             sessions.wait_for_waiters()
             lock(first.id)
         assert starting.result(sessions.SECONDS) == {first.id, second.id}
+
+
+# Loses three deadlocks, then returns 7: what a sequence has counted stays when a statement is taken back.
+LOSING = """
+CREATE TEMPORARY SEQUENCE lost;
+CREATE FUNCTION pg_temp.start() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('lost') <= 3 THEN RAISE deadlock_detected; END IF;
+    RETURN 7;
+END $$
+"""
+
+
+def test_a_call_start_may_lose_three_deadlocks_in_a_row():
+    with connection.cursor() as cursor:
+        cursor.execute(LOSING)
+
+    assert ledgers.mark_started("SELECT pg_temp.start()", {}) == {7}
+
+    with connection.cursor() as cursor:
+        cursor.execute("DROP FUNCTION pg_temp.start(); DROP SEQUENCE lost")
