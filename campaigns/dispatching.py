@@ -192,11 +192,13 @@ class _Turn:
                 rate=self.rate,
                 more=self._chunk_in_time,
                 most_refused=settings.CAMPAIGN_PAUSE_SAME_ERRORS,
+                most_unanswered=settings.CAMPAIGN_PAUSE_UNANSWERED,
                 on_halt=self._stop,
                 on_lingering=self._linger,
             )
         finally:
             self.ledger.release()
+        safeguards.note_reach(self.found, reached=report.reached, unreached=report.unreached)
         return self._comes_back(report)
 
     def _linger(self, report: delivering.Report) -> None:

@@ -75,7 +75,7 @@ def start_campaign(campaign: Campaign, *, by: str, now: datetime) -> None:
     if before.started_at is None:
         stamps["started_at"] = now
     if before.status != CampaignStatus.SENDING:
-        stamps["sending_since"] = Now()  # compared with failures, which the database dates
+        stamps |= _new_run()
     # A second loop beside a living one would only take its ticket away.
     wakes = not _loop_lives(before, now) and not _just_woken(before, now)
     if wakes:
@@ -134,8 +134,8 @@ def take_up_again(campaign: Campaign, *, by: str, now: datetime) -> None:
         return
     if problems := find_problems(campaign):
         raise CampaignNotSendable(" ".join(problems))
-    stamps = {"loop_seen_at": now, "woken_at": now, "sending_since": Now()}
-    _move(campaign, CampaignStatus.SENDING, finished_at=None, pause_reason="", **stamps)
+    stamps = {"loop_seen_at": now, "woken_at": now, "finished_at": None, "pause_reason": ""}
+    _move(campaign, CampaignStatus.SENDING, **stamps, **_new_run())
     _tell("campaign_taken_up_again", campaign_id=campaign.pk, by=by)
     transaction.on_commit(partial(wake, campaign.pk, campaign.generation))
 
@@ -225,6 +225,11 @@ def _pause(campaign: Campaign, *, by: str, reason: str) -> None:
     # A chunk that is under way may not go on with old words when sending is resumed at once.
     claiming.release_all(campaign.pk)
     _tell("campaign_paused", campaign_id=campaign.pk, by=by, reason=campaign.pause_reason)
+
+
+def _new_run() -> dict[str, Any]:
+    """What begins anew when a campaign sends again. Compared with failures, which the database dates."""
+    return {"sending_since": Now(), "unreached_tries": 0, "unreached_at": None}
 
 
 def _tell(event: str, **words: Any) -> None:

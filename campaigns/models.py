@@ -47,6 +47,9 @@ class Campaign(models.Model):
     # Since when it sends without a pause: what went wrong before a person resumed it is that person's business.
     sending_since = models.DateTimeField(null=True, blank=True, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
+    # Tries in a row that did not reach SES, and the last of them; an answer, or whoever resumes it, begins anew.
+    unreached_tries = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    unreached_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # Travels in every mail's tags, so that another installation's events never match our rows.
     key = models.CharField(max_length=12, default=_new_key, editable=False, unique=True)

@@ -37,6 +37,7 @@ _OWN = {"bounced": "own_bounces", "complained": "own_complaints"}
 _ALARMING = {"failed", "unknown", "bounced", "complained"}
 _WORKER_SILENT_AFTER = timedelta(seconds=30)
 _JUST_STARTED = timedelta(seconds=10)
+_GOES_ON = "The mails wait, and sending goes on by itself as soon as one gets through."
 # A call that reached nobody is told by the name of Python's exception; the names of SES' own answers end otherwise.
 _NO_ANSWER = re.compile(r"\w+Error: ")
 
@@ -241,5 +242,7 @@ def _out_of_reach(campaign: Campaign, now: datetime) -> str:
     error = overseeing.trouble(campaign.pk)
     if not error:
         return ""
-    found = "SES does not answer" if _NO_ANSWER.match(error) else "No mail leaves now"
-    return f"{found}: {error[:300].rstrip('. ')}. The mails wait, and sending goes on by itself as soon as one gets through."
+    if not _NO_ANSWER.match(error):
+        return f"No mail leaves now: {error[:300].rstrip('. ')}. {_GOES_ON}"
+    pauses = f"After {settings.CAMPAIGN_PAUSE_UNREACHED:,} tries in a row the campaign pauses."
+    return f"SES does not answer: {error[:300].rstrip('. ')}. {_GOES_ON} {pauses}"

@@ -1,4 +1,4 @@
-"""When a campaign must stop before it does harm: the same error again and again, no answers, too many bounces.
+"""When a campaign must stop before it does harm: the same error again and again, SES out of reach, no answers, bounces.
 
 Each question is asked about what happened since the campaign was last started: who resumes it has looked at the
 rest. Each reads an index of the few rows that went wrong, and of the others no more than the answer needs.
@@ -10,16 +10,20 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 
 from campaigns import claiming, lifecycle
 from campaigns.models import Campaign, CampaignStatus, EmailSend
-from notifications import calling
 from notifications.meaning import SIMULATOR_DOMAIN
 
 log = structlog.get_logger("campaigns")
 
 _WINDOW = timedelta(seconds=60)
+# Everybody rests five seconds after a try that did not reach SES: those of several workers within less are one.
+_ONE_TRY = timedelta(seconds=4)
+# Of fewer mails a share says nothing.
+_UNANSWERED_FROM = 100
 # A call ends at most this long after it was started.
 _LONGEST_CALL = timedelta(minutes=2)
 _FEWEST = 3
@@ -61,6 +65,29 @@ def find_danger(campaign_id: int, *, now: datetime) -> str:
     return _same_error(sends, since) or _no_answers(sends, since, now) or _reputation(sends, since)
 
 
+def note_reach(campaign: Campaign, *, reached: bool, unreached: str) -> None:
+    """Count a campaign's tries in a row that did not reach SES, and pause it at CAMPAIGN_PAUSE_UNREACHED.
+
+    `campaign` is as a turn found it; in the turn SES answered (`reached`), or the last call did not get there
+    (`unreached`, the error), or both.
+    """
+    same_run = Campaign.objects.filter(pk=campaign.pk, sending_since=campaign.sending_since)
+    if reached and campaign.unreached_tries:
+        same_run.update(unreached_tries=0)
+    if not unreached:
+        return
+    another = same_run.exclude(unreached_at__range=(Now() - _ONE_TRY, Now()))
+    another.update(unreached_tries=F("unreached_tries") + 1, unreached_at=Now())
+    tries = same_run.values_list("unreached_tries", flat=True).first() or 0
+    if tries >= settings.CAMPAIGN_PAUSE_UNREACHED:
+        reason = (
+            f"SES could not be reached {tries} times in a row: {unreached[:300].rstrip('. ')}. No mail has left by these calls. "
+            "Mend the network or the endpoint, then resume."
+        )
+        with suppress(lifecycle.WrongStatus):
+            lifecycle.stop_campaign(campaign, by="safeguard", reason=reason)
+
+
 def normalise(error: str) -> str:
     """An error without what differs from mail to mail: addresses, ids, numbers."""
     return " ".join(_NAME_OF_ONE.sub("#", _ADDRESS.sub("<address>", error)).split())
@@ -81,20 +108,40 @@ def _same_error(sends: "QuerySet[EmailSend]", since: datetime) -> str:
 
 
 def _no_answers(sends: "QuerySet[EmailSend]", since: datetime, now: datetime) -> str:
-    begin = max(since, now - _WINDOW)
     # Rows of a worker that was lost say nothing about SES.
-    unknown = sends.filter(unknown_at__gt=begin).exclude(error=claiming.LOST_DURING_CALL)
-    count = unknown.order_by()[:10_000].count()
-    if count <= calling.TOLERATED_UNKNOWN:
+    unknown = sends.filter(unknown_at__gt=since).exclude(error=claiming.LOST_DURING_CALL).order_by("-unknown_at")
+    error = unknown.values_list("error", flat=True).first()
+    if error is None:
         return ""
-    enough = round(count / calling.UNKNOWN_SHARE)
-    if sends.filter(call_started_at__gt=begin)[:enough].count() >= enough:
+    found = _unanswered_calls(unknown, now) or _unanswered_share(unknown, sends, since)
+    if not found:
         return ""
-    error = unknown.order_by("-unknown_at").values_list("error", flat=True)[0]
     return (
-        f"SES did not answer {count} calls within a minute, and those mails may have left. "
+        f"SES did not answer {found}, and those mails may have left. "
         f"See whether SES and the network are well, then resume. (Last: {error[:200]})"
     )
+
+
+def _unanswered_calls(unknown: "QuerySet[EmailSend]", now: datetime) -> str:
+    """How many calls of the last minute got no answer when they are too many; the mails of one call have one moment."""
+    calls = unknown.filter(unknown_at__gt=now - _WINDOW).values("unknown_at").distinct()[:10_000].count()
+    return f"{calls:,} calls within a minute" if calls > settings.CAMPAIGN_PAUSE_UNANSWERED else ""
+
+
+def _unanswered_share(unknown: "QuerySet[EmailSend]", sends: "QuerySet[EmailSend]", since: datetime) -> str:
+    """The share of the latest mails that got no answer when it is too large; of one call alone it never is."""
+    limit = settings.CAMPAIGN_PAUSE_UNANSWERED_RATE
+    most = max(_UNANSWERED_FROM, int(_MOST_MAILS * limit))
+    latest = list(unknown.values_list("unknown_at", "call_started_at")[:most])
+    if len({ended for ended, _ in latest}) < 2:
+        return ""
+    if len(latest) == most:
+        since = min(started for _, started in latest if started)
+    enough = max(_UNANSWERED_FROM, int(len(latest) / limit) + 1)
+    called = sends.filter(call_started_at__gte=since)[:enough].count()
+    if called < _UNANSWERED_FROM or len(latest) <= limit * called:
+        return ""
+    return f"{len(latest)} of the last {called:,} mails"
 
 
 def _reputation(sends: "QuerySet[EmailSend]", since: datetime) -> str:

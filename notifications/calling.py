@@ -22,9 +22,6 @@ _STALLED = "The machine stalled before the call."
 # Two calls are never closer than such a share of the interval, however late the first was: a sliding second holds one mail
 # more at most, at a fast pace none (`pacing.slot_interval`), and what a hiccup delayed is caught up with all the same.
 _SMALLEST_GAP, _LARGEST_GAP = 0.9, 0.99
-# So many mails may have left without an answer, or this share of them, before it is time to look.
-TOLERATED_UNKNOWN = 5
-UNKNOWN_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +52,23 @@ class Calls:
     """The calls of one delivery. `enough` says why no further one is worth making; empty while they are.
 
     `halted` is why a person must act, `unknown` how many mails had no answer; `rest` how many seconds nobody should call,
-    as `waits` answers said, of which `throttles` that we are too fast. `one_sender`: all mails have the same, so that an
-    answer about one sender is one about all of them.
+    as `waits` answers said, of which `throttles` that we are too fast. `reached` says that SES answered at all, `unreached`
+    why the last call did not get there. `one_sender`: all mails have the same, so that an answer about one sender is one
+    about all of them.
     """
 
-    def __init__(self, transport: Transport, *, rate: float, most_refused: int, one_sender: bool) -> None:
-        self.transport, self.most_refused, self.one_sender = transport, most_refused, one_sender
+    def __init__(self, transport: Transport, *, rate: float, most_refused: int, most_unanswered: int, one_sender: bool) -> None:
+        self.transport, self.one_sender = transport, one_sender
+        self.most_refused, self.most_unanswered = most_refused, most_unanswered
         self.enough = ""
         self.halted = ""
+        self.reached = False
+        self.unreached = ""
         # Half a mail for the first of them, which may be half an interval late and count as punctual.
         self._gap = min(_LARGEST_GAP, max(_SMALLEST_GAP, (rate + 0.5) / (rate + 1)))
         self._next = 0.0
         # Not exact between threads; a run that is told from another by one or two is none.
-        self._refused = self._answers = self.unknown = self.waits = self.throttles = 0
+        self._refused = self._unanswered = self.unknown = self.waits = self.throttles = 0
         self.rest = 0.0
         self._one_by_one = threading.Lock()
 
@@ -85,6 +86,7 @@ class Calls:
         outcomes = self._outcomes(messages)
         ended = time.monotonic()
         self.heed(outcomes)
+        self._note_reach(outcomes[0])
         # What left is recorded, whatever becomes of its line.
         with suppress(Exception):
             log_outcomes(messages, outcomes, duration_ms=round((ended - began) * 1000))
@@ -108,16 +110,21 @@ class Calls:
             verdict = outcome.verdict
             self._refused = self._refused + 1 if verdict is Verdict.REFUSED else 0
             self.unknown += verdict is Verdict.UNKNOWN
-            self._answers += 1
             if verdict is Verdict.HALT and (self.one_sender or not outcome.about_sender):
                 self.halted = self.halted or outcome.error
             if verdict is Verdict.WAIT and (all_wait or not outcome.about_mail):
                 self._rest(outcome)
             if self._refused >= self.most_refused:
                 self.enough = self.enough or f"The last {self._refused} mails were refused."
-        if self.unknown > max(TOLERATED_UNKNOWN, UNKNOWN_SHARE * self._answers):
-            self.enough = self.enough or f"SES did not answer {self.unknown} calls."
+        self._unanswered += any(outcome.verdict is Verdict.UNKNOWN for outcome in outcomes)
+        if self._unanswered > self.most_unanswered:
+            self.enough = self.enough or f"SES did not answer {self._unanswered} calls."
         self.enough = self.enough or self.halted
+
+    def _note_reach(self, outcome: Outcome) -> None:
+        """A call that does not get there fails as a whole: the outcome of one of its mails tells."""
+        self.reached |= not outcome.unreached
+        self.unreached = outcome.error if outcome.unreached else ""
 
     def _rest(self, outcome: Outcome) -> None:
         self.enough = self.enough or outcome.error

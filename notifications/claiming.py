@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Q
 
-from notifications import calling, ledgers, patience, recording, suppressing
+from notifications import ledgers, patience, recording, suppressing
 from notifications.ledgers import Settled
 from notifications.models import BLOCKS_ALL_MAIL, DeliveryStatus, SkipReason, TransactionalContent, TransactionalEmail
 from notifications.transports.base import Verdict
@@ -82,6 +82,9 @@ _TOO_LATE = "It could not leave for {hours} hours and was given up (TRANSACTIONA
 _UNKNOWN_KEPT = timedelta(days=7)
 _BATCH = 1000
 _LATEST = 50_000
+# So many mails may have left without an answer, or this share of a minute's, before everybody rests.
+_TOLERATED_UNKNOWN = 5
+_UNKNOWN_SHARE = 0.01
 _DONE = {Verdict.ACCEPTED, Verdict.REFUSED}
 
 
@@ -151,9 +154,9 @@ def is_silent(*, now: datetime) -> bool:
     # The last minute's are among the latest that were posted; there may be millions before them.
     latest = mails.filter(pk__gt=newest - _LATEST)
     unknown = latest.filter(status=DeliveryStatus.UNKNOWN, unknown_at__gt=minute).exclude(error=_LOST_DURING_CALL).count()
-    if unknown <= calling.TOLERATED_UNKNOWN:
+    if unknown <= _TOLERATED_UNKNOWN:
         return False
-    return unknown > calling.UNKNOWN_SHARE * latest.filter(call_started_at__gt=minute).count()
+    return unknown > _UNKNOWN_SHARE * latest.filter(call_started_at__gt=minute).count()
 
 
 def waiting_since(*, now: datetime) -> datetime | None:

@@ -53,12 +53,15 @@ class Mail:
 class Report:
     """How a delivery ended: `halted` is why a person must act; `held` that slots were out of reach.
 
-    `unknown` is how many mails had no answer.
+    `unknown` is how many mails had no answer. `reached` says that SES answered at all, `unreached` why the last call did not
+    get there.
     """
 
     halted: str = ""
     held: bool = False
     unknown: int = 0
+    reached: bool = False
+    unreached: str = ""
 
 
 def _nothing_more() -> Sequence[Mail]:
@@ -78,6 +81,7 @@ def deliver(
     more: Callable[[], Sequence[Mail]] = _nothing_more,
     urgent: bool = False,
     most_refused: int = 1000,
+    most_unanswered: int = 5,
     one_sender: bool = True,
     on_halt: Callable[[str], object] = _ignore,
     on_lingering: Callable[[Report], object] = _ignore,
@@ -88,13 +92,13 @@ def deliver(
     are in flight while the next chunk is claimed. `urgent` mails go ahead of everybody's reserved slots.
 
     Stops early when the transport says that a person must act (about a sender alone: if all mails have `one_sender`) or
-    asks for a pause, when it refuses `most_refused` in a row or leaves too many without an answer, when the ledger
-    refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were not started
-    stay claimed: the caller releases them.
+    asks for a pause, when it refuses `most_refused` in a row or leaves more than `most_unanswered` calls without an answer,
+    when the ledger refuses a whole group (a paused campaign), or when free slots lie too far ahead. Mails that were not
+    started stay claimed: the caller releases them.
 
     `on_halt` hears at once why a person must act, `on_lingering` how it ended when nothing is left but a call that hangs.
     """
-    calls = calling.Calls(transport, rate=rate, most_refused=most_refused, one_sender=one_sender)
+    calls = calling.Calls(transport, rate=rate, most_refused=most_refused, most_unanswered=most_unanswered, one_sender=one_sender)
     delivery = _Delivery(calls, ledger=ledger, rate=rate, urgent=urgent)
     delivery.on_halt, delivery.on_lingering = on_halt, on_lingering
     return delivery.run(mails, more)
@@ -135,7 +139,8 @@ class _Delivery:
 
     def report(self) -> Report:
         """How it has ended as far as is known."""
-        return Report(halted=self.calls.halted, held=self.slots.held, unknown=self.calls.unknown)
+        calls = self.calls
+        return Report(calls.halted, self.slots.held, calls.unknown, reached=calls.reached, unreached=calls.unreached)
 
     def run(self, mails: Sequence[Mail], more: Callable[[], Sequence[Mail]]) -> Report:
         # Threads are made when they are needed; so many are when every mail turns out to go alone.

@@ -28,13 +28,15 @@ class Settled:
 
 
 # An acceptance is a fact whoever reports it, also a worker whose lease has ended meanwhile; every other answer
-# counts only while the row is still this worker's. What an event has said about a failure stays.
+# counts only while the row is still this worker's. What an event has said about a failure stays. The mails of one call
+# without an answer have one `unknown_at`: calls are counted by it.
 _RECORD = """
 UPDATE {table} s
    SET sent_at    = CASE WHEN o.verdict = 'accepted'
                          THEN least(s.sent_at, clock_timestamp() - o.age * interval '1 second') ELSE s.sent_at END,
        failed_at  = CASE WHEN o.verdict = 'refused' THEN clock_timestamp() ELSE s.failed_at END,
-       unknown_at = CASE WHEN o.verdict = 'unknown' THEN clock_timestamp() ELSE s.unknown_at END,
+       unknown_at = CASE WHEN o.verdict = 'unknown'
+                         THEN statement_timestamp() - o.age * interval '1 second' ELSE s.unknown_at END,
        call_started_at = CASE WHEN o.verdict IN ('wait', 'halt') THEN NULL ELSE s.call_started_at END,
        message_id = CASE WHEN s.message_id = '' THEN o.message_id ELSE s.message_id END,
        error      = CASE WHEN s.bounced_at IS NULL AND s.rejected_at IS NULL THEN o.error ELSE s.error END,{more}

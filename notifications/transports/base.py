@@ -22,8 +22,8 @@ class Verdict(StrEnum):
 class Outcome:
     """The answer about one mail; `error` is for people, `retry_after` in seconds.
 
-    `throttled` says that the mail waits because we were too fast: the pace should fall. Without it a mail
-    waits because SES was out of reach, which no pace mends. `about_mail` says that it waits for a reason of its own: the
+    `throttled` says that the mail waits because we were too fast: the pace should fall. `unreached` says that it waits
+    because SES was out of reach, which no pace mends. `about_mail` says that it waits for a reason of its own: the
     others of its call may fare better. `about_sender` says that a halt is about the sender (or, in
     the sandbox, the recipient): mail of another one may fare better.
     """
@@ -33,6 +33,7 @@ class Outcome:
     error: str = ""
     retry_after: float = 0.0
     throttled: bool = False
+    unreached: bool = False
     about_mail: bool = False
     about_sender: bool = False
 

@@ -171,7 +171,7 @@ def judge_failure(error: BaseException) -> Outcome:
     if isinstance(error, ParamValidationError):
         return Outcome(Verdict.REFUSED, error=said)
     if isinstance(error, _NEVER_SENT) or _broke_in_handshake(error):
-        return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE)
+        return Outcome(Verdict.WAIT, error=said, retry_after=_AFTER_TROUBLE, unreached=True)
     return Outcome(Verdict.UNKNOWN, error=said)
 
 

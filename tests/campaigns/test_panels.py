@@ -80,13 +80,14 @@ def test_a_campaign_that_waits_for_kept_noes_says_so(now):
 @pytest.mark.django_db
 def test_a_campaign_that_does_not_reach_ses_says_so_and_goes_on_by_itself(run_chunk, transport, now):
     error = "EndpointConnectionError: Could not connect to the endpoint URL"
-    transport.answer = lambda _message: Outcome(Verdict.WAIT, error=error, retry_after=0.01)
+    transport.answer = lambda _message: Outcome(Verdict.WAIT, error=error, retry_after=0.01, unreached=True)
     campaign = CampaignFactory(sending=True, waiting=2)
     for _ in range(12):
         run_chunk(campaign)
     campaign.refresh_from_db()
     told = panels.panel(campaign, user=AnonymousUser(), now=now)["note"]
     assert (campaign.status, told[: len(error) + 21]) == ("sending", f"SES does not answer: {error}")
+    assert told.endswith("After 10 tries in a row the campaign pauses.")
 
     transport.answer = None
     run_chunk(campaign)

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from campaigns import claiming, lifecycle, overseeing, safeguards
+from campaigns import lifecycle, overseeing, safeguards
 from campaigns.models import Campaign, CampaignStatus, EmailSend
 from tests.factories import CampaignFactory, EmailSendFactory
 
@@ -32,10 +32,6 @@ def refused(campaign, now, count, error="MessageRejected: Invalid content", *, a
 
 def accepted(campaign, at, count=1, **facts):
     return [EmailSendFactory(campaign=campaign, call_started_at=at, sent_at=at, **facts) for _ in range(count)]
-
-
-def unknown(campaign, at, count, error="ReadTimeoutError: Read timeout", **facts):
-    return [EmailSendFactory(campaign=campaign, call_started_at=at, unknown_at=at, error=error, **facts) for _ in range(count)]
 
 
 def danger(campaign, now):
@@ -125,42 +121,6 @@ def test_sending_again_while_it_sends_starts_no_new_run(campaign, now, published
     lifecycle.start_campaign(campaign, by="ada", now=now)
 
     assert danger(campaign, now)
-
-
-def test_six_calls_without_an_answer_within_a_minute_are_a_danger(campaign, now):
-    unknown(campaign, now - timedelta(seconds=50), 6)
-
-    assert "SES did not answer 6 calls within a minute" in danger(campaign, now)
-
-
-@pytest.mark.parametrize("count", [1, 5])
-def test_a_few_calls_without_an_answer_are_none(campaign, now, count):
-    unknown(campaign, now - timedelta(seconds=50), count)
-
-    assert danger(campaign, now) == ""
-
-
-def test_calls_without_an_answer_an_hour_ago_are_none(campaign, now):
-    unknown(campaign, now - timedelta(minutes=30), 20)
-
-    assert danger(campaign, now) == ""
-
-
-def test_rows_of_a_lost_worker_say_nothing_about_ses(campaign, now):
-    unknown(campaign, now - timedelta(seconds=5), 50, claiming.LOST_DURING_CALL)
-
-    assert danger(campaign, now) == ""
-
-
-def test_one_call_in_a_hundred_without_an_answer_is_tolerated(campaign, now):
-    unknown(campaign, now - timedelta(seconds=5), 6)
-    template = accepted(campaign, now - timedelta(seconds=5))[0]
-    copies = [EmailSend(campaign=campaign, email=f"x{n}@example.com", call_started_at=template.sent_at) for n in range(593)]
-    EmailSend.objects.bulk_create(copies)
-
-    assert danger(campaign, now) == ""
-    EmailSend.objects.order_by("-pk")[0].delete()
-    assert "did not answer" in danger(campaign, now)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from campaigns import dispatching, lanes, lifecycle, tasks
+from campaigns import dispatching, lanes, lifecycle, safeguards, tasks
 from campaigns.models import CampaignStatus, EmailSend
 from notifications import delivering, pacing
 from notifications.models import SendPace
@@ -157,6 +157,32 @@ def test_a_run_of_bad_answers_ends_the_turn_and_pauses(
     campaign.refresh_from_db()
     assert EmailSend.objects.filter(status=status).count() < fewer_than
     assert (campaign.status, reason in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
+
+
+def test_the_mails_of_a_call_without_an_answer_have_one_moment_so_that_calls_are_counted(settings, published):
+    settings.SES_MAX_SEND_RATE = 1000.0
+    campaign = CampaignFactory(sending=True)
+    EmailSendFactory.create_batch(40, campaign=campaign)
+    transport = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN), most_together=50)
+
+    take_a_turn(campaign, transport)
+
+    moments = EmailSend.objects.filter(status="unknown").values("unknown_at").distinct().count()
+    assert 1 < len(transport.parcels) == moments < 40
+
+
+def test_turns_that_reach_nobody_pause_in_the_end_and_everybody_waits(settings, published, monkeypatch):
+    settings.SES_MAX_SEND_RATE, settings.CAMPAIGN_PAUSE_UNREACHED = 400.0, 3
+    monkeypatch.setattr(safeguards, "_ONE_TRY", timedelta(0))
+    campaign = CampaignFactory(sending=True, waiting=5)
+    away = Outcome(Verdict.WAIT, error="ConnectTimeoutError: x", retry_after=0.01, unreached=True)
+
+    for _ in range(3):
+        take_a_turn(campaign, MemoryTransport(lambda _message: away))
+        campaign.refresh_from_db()
+
+    assert (campaign.status, "reached 3 times" in campaign.pause_reason) == (CampaignStatus.PAUSED, True)
+    assert EmailSend.objects.filter(status="queued", call_started_at=None).count() == 5
 
 
 def test_mails_that_cannot_be_made_do_not_burn_the_list(settings, published, transport):

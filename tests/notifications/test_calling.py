@@ -37,7 +37,7 @@ def make(calls, *parcel, checked_at=None):
 
 
 def calls_of(transport, most_refused=20, one_sender=True):
-    return calling.Calls(transport, rate=5, most_refused=most_refused, one_sender=one_sender)
+    return calling.Calls(transport, rate=5, most_refused=most_refused, most_unanswered=5, one_sender=one_sender)
 
 
 def answering(*outcomes):
@@ -103,14 +103,34 @@ def test_six_calls_without_an_answer_are_enough(clock):
     assert calls.unknown == len(calls.transport.parcels) == 6
 
 
-def test_one_in_a_hundred_without_an_answer_is_not_enough(clock):
-    outcomes = [Outcome(Verdict.ACCEPTED)] * 99 + [Outcome(Verdict.UNKNOWN)]
-    calls = calls_of(answering(*(outcomes * 8)))
+def test_five_calls_without_an_answer_are_not_enough_however_many_mails_they_carry(clock):
+    calls = calls_of(MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN), most_together=50))
 
-    for _ in range(800):
+    for _ in range(5):
+        make(calls, started(1), started(2))
+
+    assert (calls.enough, calls.unknown) == ("", 10)
+
+
+REFUSED_CONNECTION = Outcome(Verdict.WAIT, error="EndpointConnectionError: x", retry_after=5, unreached=True)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reached", "unreached"),
+    [
+        ([Outcome(Verdict.ACCEPTED)], True, ""),
+        ([REFUSED_CONNECTION], False, "EndpointConnectionError: x"),
+        ([Outcome(Verdict.UNKNOWN), REFUSED_CONNECTION], True, "EndpointConnectionError: x"),
+        ([Outcome(Verdict.WAIT, error="429", throttled=True)], True, ""),
+    ],
+)
+def test_whether_calls_reach_ses_is_known_by_their_answers(clock, answers, reached, unreached):
+    calls = calls_of(answering(*answers))
+
+    for _ in answers:
         make(calls)
 
-    assert (calls.enough, calls.unknown) == ("", 8)
+    assert (calls.reached, calls.unreached) == (reached, unreached)
 
 
 def test_what_left_is_settled_although_its_log_line_cannot_be_written(clock, monkeypatch):

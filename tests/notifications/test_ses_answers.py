@@ -161,7 +161,7 @@ def _closed_port():
 def test_a_refused_connection_waits_without_a_throttle(outcome_of):
     outcome = outcome_of(url=f"http://127.0.0.1:{_closed_port()}")
 
-    assert (outcome.verdict, outcome.throttled) == (WAIT, False)
+    assert (outcome.verdict, outcome.throttled, outcome.unreached) == (WAIT, False, True)
     assert outcome.retry_after > 0
 
 
