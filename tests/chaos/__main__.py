@@ -27,6 +27,7 @@ from tests.chaos.scenarios import (
     kill_while_mail_flows,
     redis_away,
     replay_tasks,
+    ses_away,
     tasks_published,
     wait_for_mail,
 )
@@ -82,11 +83,11 @@ def say(line):
     print(line, flush=True)
 
 
-def end_all(site, campaigns, tally):
+def end_all(site, campaigns, tally, *, end=Campaign.finish):
     """Wait for the end of every campaign; how long the last of them took counts."""
     began = time.monotonic()
     for campaign in campaigns:
-        campaign.finish(300)
+        end(campaign, 300)
     tally.slowest_end = max(tally.slowest_end, time.monotonic() - began)
     tally.numbers["kills"] += site.kills
     site.kills = 0
@@ -203,6 +204,8 @@ def run_outages(tally, *, freeze, rng, only=()):
             "three beats": lambda: more_beats(site),
             "a worker frozen": lambda: freeze_worker(site),
             "the clock steps": lambda: step_clock(site),
+            "SES away": lambda: away(site, ses_away(site), 20),
+            "SES away until all have paused": lambda: until_all_have_paused(site, campaigns),
         }
         for name, outage in outages.items():
             if only and name not in only:
@@ -214,7 +217,7 @@ def run_outages(tally, *, freeze, rng, only=()):
                 began = time.monotonic()
                 outage()
                 kill_somebody(site, rng)
-                end_all(site, campaigns, tally)
+                end_all(site, campaigns, tally, end=Campaign.finish_resumed if name.startswith("SES") else Campaign.finish)
                 say(f"{name}: over after {time.monotonic() - began:.0f} s")
             for campaign in campaigns:
                 tally.add(campaign, watcher)
@@ -223,6 +226,15 @@ def run_outages(tally, *, freeze, rng, only=()):
 def away(site, outage, seconds):
     with outage:
         site.pass_time(seconds)
+
+
+def until_all_have_paused(site, campaigns):
+    """Ten tries in a row, five seconds apart, and nobody is lost."""
+    with ses_away(site):
+        site.until(
+            lambda: all(campaign.look()[0].get("status") in {"paused", "sent"} for campaign in campaigns), 180, "all paused"
+        )
+        site.pass_time(5)
 
 
 def copies(site):

@@ -69,6 +69,22 @@ def redis_away(site):
 
 
 @contextmanager
+def ses_away(site):
+    """kill -9 of SES; until the end nobody accepts a connection."""
+    program = site.programs.pop("ses")
+    program.end()
+    site.note_flying()
+    site.pass_time(1)
+    # What it had read and not answered is unknown for good, and may have been settled so before it was noted.
+    site.flying.update(id_ for (id_,) in site.rows("SELECT id FROM email_sends WHERE status = 'unknown'"))
+    try:
+        yield
+    finally:
+        site.programs["ses"], program.wanted = program, True
+        program.start()
+
+
+@contextmanager
 def frozen(*pids):
     """SIGSTOP, and SIGCONT at the end; some may end meanwhile."""
     _signal(pids, signal.SIGSTOP)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.campaigns import Campaign, Watcher
 from tests.chaos.judging import assert_good
-from tests.chaos.scenarios import flush_redis, frozen, redis_away, wait_for_mail
+from tests.chaos.scenarios import flush_redis, frozen, redis_away, ses_away, wait_for_mail
 
 # A request waits at most two seconds for a broker that is away; the rest is for a busy machine.
 SOON = 15
@@ -70,10 +70,7 @@ def test_send_is_answered_while_redis_is_frozen(site):
 
 
 def test_ses_is_gone_for_a_while(site, started):
-    site.programs["ses"].signal_group(signal.SIGKILL)
-    site.note_flying()
-    site.pass_time(1)
-    # What it had read and not answered is unknown for good, and may have been settled so before it was noted.
-    site.flying.update(id_ for (id_,) in site.rows("SELECT id FROM email_sends WHERE status = 'unknown'"))
+    with ses_away(site):
+        pass
     # More than five at once, and the campaign pauses itself.
     started.finish_resumed()
