@@ -103,7 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # Their files take minutes for a few tests each; the longest of them go first.
 _LONG = frozenset({"browser", "chaos", "journeys"})
-_LONGEST = ("test_mutants.py", "test_kills.py", "test_answers.py")
+_LONGEST = ("test_mutants.py", "test_kills.py", "test_answers.py", "test_points.py", "test_servers.py", "test_disorder.py")
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,8 +14,11 @@ import pytest
 
 from tests.chaos import site as sites
 from tests.chaos.forking import Child, Forkserver
+from tests.chaos.program import procfile
 
 _HERE = Path(__file__).parent
+# Of the long run's 8: here most time goes by waiting for leases to end.
+_HASTE = 12
 
 
 class _Shared:
@@ -33,7 +36,7 @@ class _Shared:
         return server.start
 
     def start(self) -> sites.Site:
-        self.site = self.site or self._held.enter_context(sites.running(begin=self.begin))
+        self.site = self.site or self._held.enter_context(sites.running(haste=_HASTE, begin=self.begin))
         return self.site
 
     def stop(self) -> None:
@@ -61,11 +64,16 @@ def site() -> sites.Site:
 
 @pytest.fixture(scope="module")
 def lone_worker() -> Iterator[sites.Site]:
-    """A site with one worker and nobody else who sweeps, whose strategy may be changed; its leases are still shorter."""
-    _shared.stop()
-    with sites.running(workers=1, haste=12, begin=_shared.begin) as site:
-        site.remove("transactional")
-        yield site
+    """A site with one worker and nobody else who sweeps, whose strategy may be changed."""
+    site = _shared.start()
+    for name in ("worker2", "transactional"):
+        site.remove(name)
+    yield site
+    site.unwish("mutant")
+    # Each process has read its strategy when it was forked.
+    site.kill_pids(*site.pids("worker"))
+    site.add_worker("worker2")
+    site.add("transactional", procfile("transactional"))
 
 
 @pytest.fixture

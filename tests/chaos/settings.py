@@ -14,7 +14,7 @@ CHAOS_HASTE = float(os.environ["CHAOS_HASTE"])
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.chaos.sabotage.apps.Sabotage"]
 # What a killed loop, a call that froze and a mail in the outbox wait for; the others only cost what a test waits for.
-for _name in ("wake-silent-campaigns", "protect-campaigns", "sweep-outbox"):
+for _name in ("wake-silent-campaigns", "sweep-outbox"):
     _entry: Any = CELERY_BEAT_SCHEDULE[_name]
     _entry["schedule"] = max(0.75, _entry["schedule"] / CHAOS_HASTE)
     _entry["options"]["expires"] = max(5.0, _entry["options"]["expires"] / CHAOS_HASTE)

@@ -9,7 +9,7 @@ SHARES = ("delay", "hang", "close_after", "close_before", "half_answer", "429", 
 
 
 def test_every_fault_of_ses_is_accounted_for(site):
-    campaign = Campaign(site, 250)
+    campaign = Campaign(site, 200)
     site.faults(shares=dict.fromkeys(SHARES, 0.01), hang=2)
     with Watcher(site, [campaign]) as watcher:
         assert campaign.send()[0] == 202
@@ -38,7 +38,7 @@ def test_a_used_up_quota_pauses_and_starting_again_mails_nobody_twice(site):
 
 
 def test_pausing_and_resuming_between_kills(site, rng):
-    campaign = Campaign(site, 1000)
+    campaign = Campaign(site, 700)
     site.faults(delay=0.05)
     with Watcher(site, [campaign]) as watcher:
         campaign.send()

@@ -14,7 +14,7 @@ def test_kills_at_random_moments_mail_nobody_twice_and_lose_nobody(site, rng):
     with Watcher(site, campaigns) as watcher:
         assert [campaign.send()[0] for campaign in campaigns] == [202] * 3
         before = site.kills
-        kill_while_mail_flows(site, rng, kills=9, is_over=lambda: all(campaign.is_done() for campaign in campaigns))
+        kill_while_mail_flows(site, rng, kills=7, is_over=lambda: all(campaign.is_done() for campaign in campaigns))
         finish_all(campaigns)
 
     for campaign in campaigns:
