@@ -198,11 +198,13 @@ class _Turn:
             )
         finally:
             self.ledger.release()
-        safeguards.note_reach(self.found, reached=report.reached, unreached=report.unreached)
+        # What an earlier call of a turn that lingered had reached was noted when it did.
+        safeguards.note_reach(self.found, reached=report.reached and not self.passed_on, unreached=report.unreached)
         return self._comes_back(report)
 
     def _linger(self, report: delivering.Report) -> None:
         self.ledger.release()
+        safeguards.note_reach(self.found, reached=report.reached, unreached="")
         if self._comes_back(report):
             self.passed_on = True
             self.pass_on()

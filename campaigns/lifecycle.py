@@ -26,6 +26,9 @@ _TURN_OF_ANOTHER = timedelta(seconds=2)
 # Two starts within this time share one task: Celery's rate limit would hold up a storm of void ones.
 _JUST_WOKEN = timedelta(seconds=2)
 
+# How the reason of a pause begins that a person wanted; every other one is a machine's.
+PAUSED_BY = "Paused by "
+
 _MAY_BECOME = {
     CampaignStatus.DRAFT: {CampaignStatus.PAUSED},
     CampaignStatus.SENDING: set(CampaignStatus),
@@ -96,7 +99,7 @@ def pause_campaign(campaign: Campaign, *, by: str, reason: str = "") -> None:
     """Stop sending; rows not yet started stay waiting. Raises WrongStatus unless it is sending or paused."""
     if campaign.status == CampaignStatus.PAUSED and not reason:
         return
-    _pause(campaign, by=by, reason=reason or f"Paused by {by}.")
+    _pause(campaign, by=by, reason=reason or f"{PAUSED_BY}{by}.")
 
 
 @transaction.atomic

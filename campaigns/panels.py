@@ -244,5 +244,5 @@ def _out_of_reach(campaign: Campaign, now: datetime) -> str:
         return ""
     if not _NO_ANSWER.match(error):
         return f"No mail leaves now: {error[:300].rstrip('. ')}. {_GOES_ON}"
-    pauses = f"After {settings.CAMPAIGN_PAUSE_UNREACHED:,} tries in a row the campaign pauses."
-    return f"SES does not answer: {error[:300].rstrip('. ')}. {_GOES_ON} {pauses}"
+    pauses = f"After {settings.CAMPAIGN_PAUSE_UNREACHED:,} tries in a row without success the campaign pauses."
+    return f"SES cannot be reached: {error[:300].rstrip('. ')}. {_GOES_ON} {pauses}"

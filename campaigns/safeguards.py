@@ -22,6 +22,8 @@ log = structlog.get_logger("campaigns")
 _WINDOW = timedelta(seconds=60)
 # Everybody rests five seconds after a try that did not reach SES: those of several workers within less are one.
 _ONE_TRY = timedelta(seconds=4)
+# A person who gave a mail up, and SES' own news of it, have put their words in the place of what the call came to.
+_STILL_SAYS_WHY = {"failed_at": None, "bounced_at": None, "rejected_at": None}
 # Of fewer mails a share says nothing.
 _UNANSWERED_FROM = 100
 # A call ends at most this long after it was started.
@@ -76,7 +78,8 @@ def note_reach(campaign: Campaign, *, reached: bool, unreached: str) -> None:
         same_run.update(unreached_tries=0)
     if not unreached:
         return
-    another = same_run.exclude(unreached_at__range=(Now() - _ONE_TRY, Now()))
+    # Also a moment ahead: a statement that waited for this row began before the one that it waited for.
+    another = same_run.exclude(unreached_at__range=(Now() - _ONE_TRY, Now() + _ONE_TRY))
     another.update(unreached_tries=F("unreached_tries") + 1, unreached_at=Now())
     tries = same_run.values_list("unreached_tries", flat=True).first() or 0
     if tries >= settings.CAMPAIGN_PAUSE_UNREACHED:
@@ -108,8 +111,9 @@ def _same_error(sends: "QuerySet[EmailSend]", since: datetime) -> str:
 
 
 def _no_answers(sends: "QuerySet[EmailSend]", since: datetime, now: datetime) -> str:
-    # Rows of a worker that was lost say nothing about SES.
-    unknown = sends.filter(unknown_at__gt=since).exclude(error=claiming.LOST_DURING_CALL).order_by("-unknown_at")
+    unanswered = sends.filter(unknown_at__gt=since, call_started_at__gte=since, **_STILL_SAYS_WHY)
+    # Rows of a worker that was lost say nothing about SES; an answer that came after all leaves no error.
+    unknown = unanswered.exclude(error__in=["", claiming.LOST_DURING_CALL]).order_by("-unknown_at")
     error = unknown.values_list("error", flat=True).first()
     if error is None:
         return ""
@@ -141,7 +145,7 @@ def _unanswered_share(unknown: "QuerySet[EmailSend]", sends: "QuerySet[EmailSend
     called = sends.filter(call_started_at__gte=since)[:enough].count()
     if called < _UNANSWERED_FROM or len(latest) <= limit * called:
         return ""
-    return f"{len(latest)} of the last {called:,} mails"
+    return f"{len(latest):,} of the last {called:,} mails"
 
 
 def _reputation(sends: "QuerySet[EmailSend]", since: datetime) -> str:

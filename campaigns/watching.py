@@ -17,14 +17,14 @@ from django.db import connection
 from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from campaigns import reporting, tracking
+from campaigns import lifecycle, reporting, tracking
 from campaigns.models import Campaign, CampaignStatus, EmailSend, RaisedAlarm, SendAttempt
 from notifications import quota as ses_quota
 from notifications.models import ACCEPTED, DeliveryStatus, EmailEvent
 
 log = structlog.get_logger("campaigns")
 
-NAMES = ("address_twice", "ledger_out_of_balance", "no_progress", "unknown_share", "quota_nearly_used")
+NAMES = ("address_twice", "ledger_out_of_balance", "no_progress", "paused_by_itself", "unknown_share", "quota_nearly_used")
 
 STANDSTILL = timedelta(minutes=2)
 UNKNOWN_SHARE = 0.001
@@ -33,6 +33,7 @@ QUOTA_SHARE = 0.9
 _RECENT = timedelta(minutes=2)
 _RECENT_EVENTS = timedelta(minutes=10)
 _A_DAY = timedelta(hours=24)
+_A_WEEK = timedelta(days=7)
 _MOST_CAMPAIGNS = 500
 _MOST_BALANCED = 20
 _MOST_EVENTS = 1_000
@@ -83,6 +84,7 @@ def find_alarms(*, now: datetime, quota: Quota | None = None) -> list[Alarm]:
         *_address_twice(now),
         *_out_of_balance(now),
         *_no_progress(now, quota),
+        *_paused_by_itself(now),
         *_unknown_share(now),
         *_quota_nearly_used(quota),
     ]
@@ -177,6 +179,14 @@ def _no_progress(now: datetime, quota: Quota | None) -> Iterator[Alarm]:
         if now - since > patience and _stands_still(campaign, now - patience) and not _held(now, quota):
             seen = campaign.loop_seen_at.isoformat() if campaign.loop_seen_at else ""
             yield Alarm("no_progress", campaign.pk, {"seconds": round(patience.total_seconds()), "loop_seen_at": seen})
+
+
+def _paused_by_itself(now: datetime) -> Iterator[Alarm]:
+    """What a machine paused waits for a person; after a week nobody wants to hear of it any more."""
+    by_a_person = Q(pause_reason="") | Q(pause_reason__startswith=lifecycle.PAUSED_BY)
+    paused = Campaign.objects.filter(~by_a_person, status=CampaignStatus.PAUSED, updated_at__gt=now - _A_WEEK)
+    for campaign_id, since in paused.order_by("-pk").values_list("pk", "updated_at")[:_MOST_CAMPAIGNS]:
+        yield Alarm("paused_by_itself", campaign_id, {"since": since.isoformat()})
 
 
 def _stands_still(campaign: Campaign, since: datetime) -> bool:

@@ -123,8 +123,9 @@ class Calls:
 
     def _note_reach(self, outcome: Outcome) -> None:
         """A call that does not get there fails as a whole: the outcome of one of its mails tells."""
-        self.reached |= not outcome.unreached
         self.unreached = outcome.error if outcome.unreached else ""
+        if not outcome.unreached:
+            self.reached = True
 
     def _rest(self, outcome: Outcome) -> None:
         self.enough = self.enough or outcome.error

@@ -46,8 +46,9 @@ def send_waiting(*, transport: Transport, clock: Callable[[], datetime]) -> bool
         if reason := report.halted or (report.unknown and claiming.is_silent(now=clock()) and _SILENT):
             log.error("transactional_mail_halted", reason=reason)
             claiming.rest_all(until=clock() + timedelta(seconds=_REST), error=reason)
-        if reason or report.held:
-            return False  # the sweep looks again
+        if reason or report.held or report.unreached:
+            # The sweep looks again: urgent mail that tried on and on would leave campaigns no slot.
+            return False
     return True
 
 

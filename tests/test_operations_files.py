@@ -84,7 +84,7 @@ def test_a_rule_says_what_it_means_and_what_to_do():
 def test_the_alarms_of_the_application_are_all_there():
     named = {name for expression in expressions() for name in re.findall(r'outreach_alarm\{name="(\w+)"', expression)}
 
-    sending = {"address_twice", "ledger_out_of_balance", "no_progress", "unknown_share", "quota_nearly_used"}
+    sending = {"address_twice", "ledger_out_of_balance", "no_progress", "paused_by_itself", "unknown_share", "quota_nearly_used"}
     assert named == sending | {"no_events", "no_final_event"}
 
 

@@ -86,8 +86,8 @@ def test_a_campaign_that_does_not_reach_ses_says_so_and_goes_on_by_itself(run_ch
         run_chunk(campaign)
     campaign.refresh_from_db()
     told = panels.panel(campaign, user=AnonymousUser(), now=now)["note"]
-    assert (campaign.status, told[: len(error) + 21]) == ("sending", f"SES does not answer: {error}")
-    assert told.endswith("After 10 tries in a row the campaign pauses.")
+    assert (campaign.status, told[: len(error) + 23]) == ("sending", f"SES cannot be reached: {error}")
+    assert told.endswith("After 10 tries in a row without success the campaign pauses.")
 
     transport.answer = None
     run_chunk(campaign)
@@ -99,7 +99,7 @@ def test_a_campaign_that_does_not_reach_ses_says_so_and_goes_on_by_itself(run_ch
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        ("ConnectTimeoutError: Connect timeout on endpoint URL", "SES does not answer: ConnectTimeoutError"),
+        ("ConnectTimeoutError: Connect timeout on endpoint URL", "SES cannot be reached: ConnectTimeoutError"),
         ("TooManyRequestsException: Maximum sending rate exceeded", "No mail leaves now: TooManyRequestsException"),
         ("", "Starting"),
     ],

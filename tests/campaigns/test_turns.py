@@ -162,13 +162,13 @@ def test_a_run_of_bad_answers_ends_the_turn_and_pauses(
 def test_the_mails_of_a_call_without_an_answer_have_one_moment_so_that_calls_are_counted(settings, published):
     settings.SES_MAX_SEND_RATE = 1000.0
     campaign = CampaignFactory(sending=True)
-    EmailSendFactory.create_batch(40, campaign=campaign)
+    EmailSendFactory.create_batch(100, campaign=campaign)
     transport = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN), most_together=50)
 
     take_a_turn(campaign, transport)
 
     moments = EmailSend.objects.filter(status="unknown").values("unknown_at").distinct().count()
-    assert 1 < len(transport.parcels) == moments < 40
+    assert 1 < len(transport.parcels) == moments <= 5
 
 
 def test_turns_that_reach_nobody_pause_in_the_end_and_everybody_waits(settings, published, monkeypatch):
@@ -177,7 +177,7 @@ def test_turns_that_reach_nobody_pause_in_the_end_and_everybody_waits(settings, 
     campaign = CampaignFactory(sending=True, waiting=5)
     away = Outcome(Verdict.WAIT, error="ConnectTimeoutError: x", retry_after=0.01, unreached=True)
 
-    for _ in range(3):
+    for _ in range(9):  # a stall of the machine before a call costs a turn
         take_a_turn(campaign, MemoryTransport(lambda _message: away))
         campaign.refresh_from_db()
 

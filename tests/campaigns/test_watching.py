@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from structlog.testing import capture_logs
 
-from campaigns import settling, tasks, watching
+from campaigns import lifecycle, settling, tasks, watching
 from campaigns.models import EmailSend, RaisedAlarm, SendAttempt
 from notifications import recording, transports
 from notifications.models import SendPace
@@ -44,6 +44,24 @@ def test_where_all_is_well_there_is_no_alarm(campaign, now):
     CampaignFactory()
 
     assert alarms(now) == []
+
+
+def test_a_campaign_that_paused_itself_is_an_alarm_until_a_person_resumes_it(campaign, now, published):
+    lifecycle.stop_campaign(campaign, by="safeguard", reason="SES could not be reached 10 times in a row: x.")
+    campaign.refresh_from_db()
+    later = campaign.updated_at
+    assert alarms(later) == [("paused_by_itself", campaign.pk)]
+    assert alarms(later + timedelta(days=8)) == []
+
+    lifecycle.start_campaign(campaign, by="ada", now=later)
+
+    assert alarms(later) == []
+
+
+def test_a_campaign_that_a_person_paused_is_none(campaign, now):
+    lifecycle.pause_campaign(campaign, by="ada")
+
+    assert alarms(timezone.now()) == []
 
 
 def test_one_address_in_two_spellings_is_an_alarm(campaign, now):

@@ -18,7 +18,7 @@ from tests.chaos.program import procfile
 
 _HERE = Path(__file__).parent
 # Of the long run's 8: here most time goes by waiting for leases to end.
-_HASTE = 12
+_HASTE = 10
 
 
 class _Shared:
@@ -66,6 +66,7 @@ def site() -> sites.Site:
 def lone_worker() -> Iterator[sites.Site]:
     """A site with one worker and nobody else who sweeps, whose strategy may be changed."""
     site = _shared.start()
+    site.calm_down()
     for name in ("worker2", "transactional"):
         site.remove(name)
     yield site

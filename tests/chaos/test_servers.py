@@ -1,4 +1,4 @@
-"""PostgreSQL, Redis and SES go away and come back; the campaign goes on by itself, and nobody is mailed twice."""
+"""PostgreSQL, Redis and SES go away and come back; the campaign goes on, and nobody is mailed twice."""
 
 import signal
 

@@ -119,3 +119,15 @@ def test_an_ses_that_answers_again_gives_nobody_a_rest(settings, now):
     dispatching.send_waiting(transport=MemoryTransport(), clock=timezone.now)
 
     assert [statuses()[f"q{n}@example.com"] for n in range(6)] == ["sent"] * 6
+
+
+def test_mail_that_does_not_reach_ses_is_tried_once_a_turn_so_that_campaigns_find_slots():
+    for n in range(60):
+        outbox.posted(to=f"p{n}@example.com")
+    away = Outcome(Verdict.WAIT, error="ConnectTimeoutError: x", retry_after=0.01, unreached=True)
+    transport = MemoryTransport(lambda _message: away)
+
+    again = dispatching.send_waiting(transport=transport, clock=timezone.now)
+
+    assert not again
+    assert TransactionalEmail.objects.filter(status="queued").count() == 60

@@ -9,7 +9,7 @@ from django.db import OperationalError
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from campaigns import settling
+from campaigns import settling, watching
 from campaigns.models import RaisedAlarm
 from notifications import measuring
 from notifications.models import EmailEvent, SuppressionReason
@@ -212,7 +212,7 @@ def test_an_answer_is_kept_for_a_moment(now):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["address_twice", "ledger_out_of_balance", "no_progress", "unknown_share", "quota_nearly_used"])
+@pytest.mark.parametrize("name", watching.NAMES)
 def test_each_alarm_of_sending_is_a_metric_as_long_as_it_rings(now, name):
     assert scrape()["outreach_alarm", name] == 0
     RaisedAlarm.objects.create(key=f"{name}:1", name=name, raised_at=now)
