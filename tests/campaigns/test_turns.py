@@ -81,6 +81,19 @@ def test_the_next_turn_does_not_wait_for_a_call_that_hangs(fast, published, seco
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_turn_that_lingers_takes_back_no_tries_that_were_counted_after_its_answers(fast, published):
+    campaign = CampaignFactory(sending=True, waiting=5, unreached_tries=3)
+    tries = type(campaign).objects.filter(pk=campaign.pk)
+
+    with turn_of(campaign, Hanging(Outcome(Verdict.ACCEPTED))):
+        wait_for(lambda: published)
+        assert tries.get().unreached_tries == 0
+        tries.update(unreached_tries=2)
+
+    assert tries.get().unreached_tries == 2
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_campaign_pauses_at_once_although_other_calls_hang(fast, published):
     campaign = CampaignFactory(sending=True, waiting=8)
 
