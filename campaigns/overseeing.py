@@ -21,7 +21,7 @@ _ADVICE = (
         "the same error",
         "Mend what the error names, then resume: those who are left get their mail.",
     ),
-    ("could not be reached", "Mend the network or the endpoint, then resume: nobody has got it twice, and nobody is lost."),
+    ("could not be reached", "Whoever has not got the mail yet keeps waiting: nobody gets it twice, and nobody is lost."),
     ("did not answer", "Wait until SES and the network are well, then resume. The unknown mails are yours to decide about."),
     (
         "have bounced",

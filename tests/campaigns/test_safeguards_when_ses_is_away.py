@@ -150,7 +150,8 @@ def test_ten_tries_in_a_row_that_do_not_reach_ses_pause_with_the_error(campaign)
     assert campaign.pause_reason.startswith(
         "SES could not be reached 10 times in a row: EndpointConnectionError: Could not connect."
     )
-    assert "Mend the network" in overseeing.advice(campaign.pause_reason)
+    assert campaign.pause_reason.endswith("Mend the network or the endpoint, then resume.")
+    assert "keeps waiting: nobody gets it twice" in overseeing.advice(campaign.pause_reason)
 
 
 def test_an_answer_in_between_begins_the_row_anew(campaign):
