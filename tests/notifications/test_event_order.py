@@ -117,8 +117,8 @@ def test_the_check_of_order_catches_mutants(mutant, monkeypatch):
     _, unknown, _ = sends()
     told = stories(unknown)
     if mutant == "the first copy is kept, tag or not":
-        # Any other event with our tag would make the mail known: with few stories there often is none.
-        told = told[:2]
+        # Any other event with our tag would make the mail known: with one story there often is none.
+        told = told[1:2]
 
     with pytest.raises(AssertionError):
         check_that_order_cannot_matter(told, examples=400, phases=(Phase.generate,))
@@ -127,9 +127,11 @@ def test_the_check_of_order_catches_mutants(mutant, monkeypatch):
 @pytest.mark.parametrize("mutant", SOFT_MUTANTS)
 def test_the_check_of_soft_bounces_catches_mutants(mutant, monkeypatch):
     break_with(SOFT_MUTANTS[mutant], monkeypatch)
+    # A hard bounce, which is most often among many stories, would hide what the soft ones come to.
+    told = soft_stories(mails_to_one_person()[:3])[2:-1]
 
     with pytest.raises(AssertionError):
-        check_that_order_cannot_matter(soft_stories(mails_to_one_person()), examples=400, phases=(Phase.generate,))
+        check_that_order_cannot_matter(told, examples=400, phases=(Phase.generate,))
 
 
 def test_a_fact_never_becomes_later_and_a_suppression_never_weaker():
