@@ -1,6 +1,7 @@
 """Counters of several processes: they add up, and what the dead have counted is not lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -25,9 +26,23 @@ os.wait(); measuring.count_now()
 """
 
 
-def process_counts(directory):
-    env = os.environ | {metering.VARIABLE: str(directory)}
-    subprocess.run([sys.executable, "-c", COUNT], cwd=ROOT, env=env, check=True, timeout=120)
+@pytest.fixture(scope="module")
+def two_counts(tmp_path_factory):
+    """What each of two processes has counted and left behind."""
+    directories = [tmp_path_factory.mktemp("counts") for _ in range(2)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", COUNT], cwd=ROOT, env=os.environ | {metering.VARIABLE: str(one)})
+        for one in directories
+    ]
+    assert [process.wait(120) for process in started] == [0, 0]
+    return directories
+
+
+@pytest.fixture
+def process_counts(two_counts):
+    """Stands for a process that counts into this directory and ends: another at its second call."""
+    left_behind = iter(two_counts)
+    return lambda directory: shutil.copytree(next(left_behind), directory, dirs_exist_ok=True)
 
 
 def counted(monkeypatch, directory):
@@ -46,7 +61,7 @@ def directory(tmp_path):
     return tmp_path / "metrics"
 
 
-def test_processes_add_up(directory, monkeypatch):
+def test_processes_add_up(directory, monkeypatch, process_counts):
     process_counts(directory)
     process_counts(directory)
 
@@ -58,7 +73,7 @@ def test_processes_add_up(directory, monkeypatch):
     assert found["outreach_send_call_seconds_count", "sent"] == 6
 
 
-def test_the_dead_are_buried_and_their_counts_kept(directory, monkeypatch):
+def test_the_dead_are_buried_and_their_counts_kept(directory, monkeypatch, process_counts):
     process_counts(directory)
     before = counted(monkeypatch, directory)
 
@@ -69,7 +84,7 @@ def test_the_dead_are_buried_and_their_counts_kept(directory, monkeypatch):
     assert {path.name for path in directory.glob("*.db")} == {"counter_0.db", "histogram_0.db"}
 
 
-def test_the_living_keep_their_files(directory, monkeypatch):
+def test_the_living_keep_their_files(directory, monkeypatch, process_counts):
     process_counts(directory)
     (directory / "counter_1.db").write_bytes(next(directory.glob("counter_*.db")).read_bytes())
 
@@ -78,7 +93,7 @@ def test_the_living_keep_their_files(directory, monkeypatch):
     assert (directory / "counter_1.db").exists()
 
 
-def test_a_new_start_begins_at_nothing(directory, monkeypatch):
+def test_a_new_start_begins_at_nothing(directory, monkeypatch, process_counts):
     process_counts(directory)
 
     metering.clean_directory(directory)
@@ -96,7 +111,7 @@ def test_a_group_without_a_directory_makes_its_own_and_takes_it_away():
 
 
 @pytest.fixture
-def ask_worker(settings, directory, monkeypatch):
+def ask_worker(settings, directory, monkeypatch, process_counts):
     settings.PROXY_SHARED_SECRET = SECRET
     process_counts(directory)
     monkeypatch.setenv(metering.VARIABLE, str(directory))
