@@ -7,10 +7,12 @@ and turns an unreachable Redis into an error.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
+from zlib import crc32
 
 from django.core.cache import cache
 from django.http import HttpRequest
-from django_ratelimit.core import get_usage
+from django_ratelimit.core import _split_rate, get_usage
 from redis.exceptions import RedisError
 
 from outreach import clients
@@ -64,9 +66,22 @@ def _seconds_blocked(request: HttpRequest, limit: Limit, moment: int) -> int:
 def _is_over(request: HttpRequest, limit: Limit, client: str) -> bool:
     """Count in two windows whose edges lie apart, so that a burst around one edge is whole in the other."""
     over = False
-    for window in ("a", "b"):
-        value = f"{window}:{client}"
+    for value in _windows(client, limit.rate):
         usage = get_usage(request, group=limit.name, key=lambda *_, v=value: v, rate=limit.rate, increment=True)
         # The library answers limit 0 when a counter vanished under it; that is no reason to block.
         over |= bool(usage) and usage["count"] > usage["limit"]
     return over
+
+
+def _windows(client: str, rate: str) -> tuple[str, str]:
+    """Names of two windows whose edges lie a quarter of a period apart, or more; the library takes an edge from a name."""
+    _, period = _split_rate(rate)
+    first = f"a:{client}"
+    seconds = (f"b{number}:{client}" for number in count())
+    return first, next(name for name in seconds if _apart(first, name, period) >= period // 4)
+
+
+def _apart(one: str, other: str, period: int) -> int:
+    """Seconds between the edges of two windows."""
+    distance = (crc32(one.encode()) - crc32(other.encode())) % period
+    return min(distance, period - distance)

@@ -7,6 +7,7 @@ import pytest
 import time_machine
 from django.core.cache import cache
 from django.test import RequestFactory
+from django_ratelimit.core import _get_window
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from outreach import banning
@@ -55,6 +56,16 @@ def test_a_burst_around_any_moment_is_seen_whole(second):
     answers = [ask(second + 0.75 + n / 10) for n in range(6)]
 
     assert answers == [0, 0, 0, 0, 0, 600]
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [("30/m", 60), ("5/h", 3600), ("7/10s", 10), ("9/s", 1)])
+def test_a_burst_of_a_quarter_of_the_period_meets_one_edge_at_most(rate, seconds):
+    for number in range(200):
+        first, second = banning._windows(f"192.0.2.{number}", rate)
+        edges = [_get_window(name, seconds) % seconds for name in (first, second)]
+        distance = abs(edges[0] - edges[1])
+
+        assert min(distance, seconds - distance) >= seconds // 4
 
 
 def test_clients_and_limits_are_counted_apart():
