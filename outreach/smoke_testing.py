@@ -117,9 +117,12 @@ class _Watching:
 
     def run(self) -> None:
         try:
-            while not self._is_decided() and self._left() > 0:
+            # One look at least, however little time there is.
+            while True:
                 time.sleep(min(_POLL_SECONDS, max(0.0, self._left())))
                 self._look()
+                if self._is_decided() or self._left() <= 0:
+                    break
         except KeyboardInterrupt:
             if not self.send.get("delivered_at"):
                 raise SmokeTestFailed("stopped before it was delivered") from None
