@@ -31,6 +31,8 @@ _NOT_DURABLE = (
     "wal_level=minimal",
     "max_wal_senders=0",
     "jit=off",
+    # Several processes of the tests share it, and some tests open fifty sessions at once.
+    "max_connections=300",
 )
 
 

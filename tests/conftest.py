@@ -84,6 +84,16 @@ def _start() -> None:
 
     # Here, so that conftests below this one may import models.
     django.setup()
+    _be_patient()
+
+
+def _be_patient() -> None:
+    """Let a machine that stalls for seconds be no server that is away."""
+    from django.conf import settings
+
+    settings.DATABASES["default"]["OPTIONS"]["connect_timeout"] = 60
+    for options in (settings.CACHES["default"]["OPTIONS"], settings.CELERY_BROKER_TRANSPORT_OPTIONS):
+        options.update(socket_timeout=60, socket_connect_timeout=60)
 
 
 _start()
@@ -154,12 +164,19 @@ def _own_spool(settings, tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _patient_page(monkeypatch):
-    """A machine that stalls is no PostgreSQL that is away, and what one test saw of it is nothing to the next."""
-    from prospects import unsubscribe_views
+def _patience(request, monkeypatch):
+    """A machine that stalls is no server that is away, and what one test saw of it is nothing to the next."""
+    from notifications import calling
+    from outreach import banning, health
+    from prospects import catching_up, unsubscribe_views
 
-    unsubscribe_views.database_rest.end()
+    for rest in (banning.rest, catching_up._no_redis, unsubscribe_views.database_rest):
+        rest.end()
     monkeypatch.setattr(unsubscribe_views, "_PATIENCE", 60.0)
+    monkeypatch.setattr(health, "_LONGEST", 60.0)
+    if not request.node.get_closest_marker("prompt_calls"):
+        # In production the mail of a call that a stall held up waits for the next turn; many tests take one turn.
+        monkeypatch.setattr(calling, "_TOO_LATE", 60.0)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -230,7 +230,9 @@ def _database_cpu():
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         postmaster = psutil.Process(cursor.fetchone()[0]).parent()
-    living = [postmaster, *postmaster.children(recursive=True)]
-    return sum(sum(process.cpu_times()[:4]) for process in living[:1]) + sum(
-        sum(process.cpu_times()[:2]) for process in living[1:]
-    )
+    living = 0.0
+    for process in postmaster.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            living += sum(process.cpu_times()[:2])
+    # Last: whoever ended meanwhile is counted twice at most, not lost.
+    return living + sum(postmaster.cpu_times()[:4])

@@ -60,8 +60,8 @@ def bench_unsubscribe(valid=10_000, forged=10_000):
     assert result.unsubscribed == result.valid.statuses[200] + result.valid.statuses[202] == valid
 
 
-def flood(database_url, redis_url, *, valid, forged, hands=5):
-    """Posts both at once to a web server of its own. Returns the Result."""
+def flood(database_url, redis_url, *, valid, forged, hands=5, settings="outreach.settings"):
+    """Posts both at once to a web server of its own, with these settings. Returns the Result."""
     from django.db import connection
     from redis import Redis
 
@@ -70,7 +70,7 @@ def flood(database_url, redis_url, *, valid, forged, hands=5):
     run = uuid.uuid4().hex[:8]
     people = [Prospect(email=f"{run}-{n}@example.com") for n in range(valid)]
     Prospect.objects.bulk_create(people, batch_size=5_000)
-    with Redis.from_url(redis_url) as redis, serving(database_url, redis_url) as url:
+    with Redis.from_url(redis_url) as redis, serving(database_url, redis_url, settings) as url:
         before, began = (redis.dbsize(), redis.info("memory")["used_memory"]), time.perf_counter()
         tokens = [one.unsubscribe_token for one in people]
         answers = asyncio.run(_post_all(url, tokens, [uuid.uuid4() for _ in range(forged)], hands))
@@ -84,7 +84,7 @@ def flood(database_url, redis_url, *, valid, forged, hands=5):
 
 
 @contextmanager
-def serving(database_url, redis_url):
+def serving(database_url, redis_url, settings):
     """The web server as it runs in production, behind one proxy; its address."""
     with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="outreach-spool-") as spool:
         probe.bind(("127.0.0.1", 0))
@@ -101,7 +101,8 @@ def serving(database_url, redis_url):
             "--bind",
             f"127.0.0.1:{port}",
         ]
-        env = dict(os.environ) | ours | {"ENV_FILE": os.devnull, "PYTHONWARNINGS": "ignore"}
+        ours |= {"DJANGO_SETTINGS_MODULE": settings, "ENV_FILE": os.devnull, "PYTHONWARNINGS": "ignore"}
+        env = dict(os.environ) | ours
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             _wait_for(f"http://127.0.0.1:{port}/healthz", server)

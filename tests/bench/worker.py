@@ -27,7 +27,8 @@ def main():
     print("ready", file=sys.stderr, flush=True)
     sys.stdin.readline()
     began, cpu = time.perf_counter(), time.process_time()
-    while campaign.sends.filter(sent_at__isnull=True).exists() and take_turn(campaign, lane, transport):
+    # The campaign's own loop goes on whatever a turn says: there is no worker that would be woken.
+    while campaign.sends.filter(sent_at__isnull=True).exists() and (take_turn(campaign, lane, transport) or not lane):
         if campaign.sends.filter(sent_at__isnull=False).count() >= mails:
             break
     used = time.process_time() - cpu

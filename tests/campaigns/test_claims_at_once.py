@@ -68,12 +68,18 @@ def lock(send_id):
 def test_a_call_start_that_loses_a_deadlock_is_made_again():
     (first, second), _, ledger = claim(CampaignFactory(sending=True, waiting=2))
 
+    def start():
+        with connection.cursor() as cursor:
+            # It looks for a deadlock once, and must find us waiting by then.
+            cursor.execute("SET deadlock_timeout = '5s'")
+        return ledger.start([first.id, second.id])
+
     with sessions.sessions_of_their_own() as run:
         with transaction.atomic(), connection.cursor() as cursor:
             # Whoever looks first loses.
             cursor.execute("SET LOCAL deadlock_timeout = '30s'")
             lock(second.id)
-            starting = run(ledger.start, [first.id, second.id])
+            starting = run(start)
             sessions.wait_for_waiters()
             lock(first.id)
         assert starting.result(sessions.SECONDS) == {first.id, second.id}

@@ -57,6 +57,7 @@ def send_all(campaign, transport, over):
         connection.close()
 
 
+@pytest.mark.prompt_calls
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("most_together", [1, 50])
 def test_no_call_starts_later_than_a_second_after_the_commit_of_a_no(settings, monkeypatch, most_together):

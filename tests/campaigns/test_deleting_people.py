@@ -12,6 +12,7 @@ from campaigns.models import EmailSend
 from notifications.models import Suppression
 from prospects import unsubscribing
 from prospects.models import Prospect, Unsubscribe
+from tests import sessions
 from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
 
@@ -32,7 +33,7 @@ def test_a_person_who_is_being_deleted_does_not_break_enrolment():
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(delete)
-        deleted.wait(5)
+        assert deleted.wait(sessions.SECONDS)
         enrolling.enrol_batch(campaign.pk)
         done.result()
 

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from campaigns import claiming, lifecycle, safeguards
 from campaigns.models import Campaign, CampaignStatus
+from tests import sessions
 from tests.factories import CampaignFactory, EmailSendFactory, ProspectFactory
 
 pytestmark = pytest.mark.django_db
@@ -247,7 +248,7 @@ def test_a_campaign_is_not_finished_under_a_re_run_that_is_enrolling(now):
             with transaction.atomic():
                 Campaign.objects.select_for_update(no_key=True).get(pk=campaign.pk)
                 enrolling_started.set()
-                finish_waits.wait(5)
+                assert finish_waits.wait(sessions.SECONDS)
                 time.sleep(0.3)
                 EmailSendFactory(campaign=campaign)
         finally:
@@ -255,7 +256,7 @@ def test_a_campaign_is_not_finished_under_a_re_run_that_is_enrolling(now):
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(re_run)
-        enrolling_started.wait(5)
+        assert enrolling_started.wait(sessions.SECONDS)
         finish_waits.set()
         assert not lifecycle.finish_campaign(campaign.pk, now=now)
         done.result()

@@ -172,7 +172,8 @@ def test_a_turn_that_is_answered_and_then_reaches_nobody_is_the_first_of_a_row(c
     assert Campaign.objects.get().unreached_tries == 1
 
 
-def test_workers_that_fail_at_the_same_moment_have_tried_once(campaign):
+def test_workers_that_fail_at_the_same_moment_have_tried_once(campaign, monkeypatch):
+    monkeypatch.setattr(safeguards, "_ONE_TRY", timedelta(hours=1))
     for _ in range(5):
         safeguards.note_reach(campaign, reached=False, unreached="x")
 

@@ -20,6 +20,8 @@ from prospects.models import Prospect, Unsubscribe
 from prospects.spooling import Kept
 from tests.factories import CampaignFactory, EmailSendFactory
 
+pytestmark = pytest.mark.prompt_calls
+
 SECRET = "s" * 40
 # What the contract allows, and what a machine that eight people share may take to write a moment down.
 A_SECOND = 1.0
@@ -152,20 +154,20 @@ def test_pausing_and_resuming_again_and_again_mails_everybody_once(api, settings
 def test_words_that_changed_during_a_pause_are_those_of_every_mail_after_it(api, settings):
     settings.SES_MAX_SEND_RATE = 50.0
     transport = Watched()
-    campaign = CampaignFactory(sending=True, waiting=100, subject="Old")
+    campaign = CampaignFactory(sending=True, waiting=200, subject="Old")
 
     with sending(campaign, transport):
         transport.wait_for(5)
         pause(api, campaign)
         api.patch(f"/api/campaigns/{campaign.pk}", {"subject": "New"})
         resumed = resume(api, campaign)
-        transport.wait_for(100)
+        transport.wait_for(200)
 
     assert {subject for at, _, subject in transport.calls if at > resumed + A_SECOND} == {"New"}
     # What had begun before the pause was answered is finished with the words it began with.
     changed = [subject for *_, subject in transport.calls]
     assert changed == sorted(changed, reverse=True)
-    assert len({to for _, to, _ in transport.calls}) == 100
+    assert len({to for _, to, _ in transport.calls}) == 200
 
 
 @pytest.mark.django_db

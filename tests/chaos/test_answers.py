@@ -28,8 +28,8 @@ def test_a_used_up_quota_pauses_and_starting_again_mails_nobody_twice(site):
     site.faults(script=["quota"])
     with Watcher(site, [campaign]) as watcher:
         campaign.send()
-        site.until(lambda: campaign.look()[0].get("status") == "paused", 60, "the campaign is paused")
-        assert "quota" in campaign.look()[0]["pause_reason"]
+        paused = site.until(lambda: (seen := campaign.look()[0]).get("status") == "paused" and seen, 60, "the campaign is paused")
+        assert "quota" in paused["pause_reason"]
         site.faults()
         assert campaign.send()[0] == 202
         campaign.finish()

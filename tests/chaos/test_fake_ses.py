@@ -20,8 +20,11 @@ class Fake:
         command = [sys.executable, str(Path(sites.__file__).with_name("fake_ses.py")), str(path), "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(self.process.stdout.readline())
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=2)
-        self.client = boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up").client(
+        self.client = self.connect(patience=60)
+
+    def connect(self, *, patience):
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=patience)
+        return boto3.session.Session(aws_access_key_id="made-up", aws_secret_access_key="made-up").client(
             "sesv2", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{self.port}", config=config
         )
 
@@ -103,8 +106,9 @@ def test_a_refusal_takes_nothing(fake, fault):
 
 
 @pytest.mark.parametrize("fault", ["close_after", "half_answer", "hang", "500_after"])
-def test_an_answer_that_gets_lost_has_taken_the_mail(fake, fault):
+def test_an_answer_that_gets_lost_has_taken_the_mail(fake, monkeypatch, fault):
     fake.faults(script=[fault], hang=30)
+    monkeypatch.setattr(fake, "client", fake.connect(patience=2))
 
     # boto3 takes half an answer for one without content.
     with pytest.raises((ClientError, HTTPClientError, KeyError)):

@@ -12,6 +12,8 @@ ON_THE_WAY = [point for point in POINTS if not point.startswith(("enrol.", "fini
 def test_kills_at_random_moments_mail_nobody_twice_and_lose_nobody(site, rng):
     campaigns = [Campaign(site, 300) for _ in range(3)]
     with Watcher(site, campaigns) as watcher:
+        # However long a kill takes on this machine, there is mail for all of them.
+        site.slow_down(0.5)
         assert [campaign.send()[0] for campaign in campaigns] == [202] * 3
         before = site.kills
         kill_while_mail_flows(site, rng, kills=7, is_over=lambda: all(campaign.is_done() for campaign in campaigns))

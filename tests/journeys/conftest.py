@@ -43,7 +43,8 @@ class Site:
             text=True,
         )
         self.lines = []
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.url = self.wait_for(lambda: next((line.split()[1] for line in self.lines if line.startswith("ready:")), ""), 240)
 
     def _read(self):
@@ -93,6 +94,7 @@ class Site:
     def stop(self):
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
+        self._reader.join(60)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from prospects.models import Prospect, Unsubscribe
 from tests.bench.unsubscribe import flood
 from tests.factories import CampaignFactory
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.prompt_calls]
 
 PEOPLE, LEAVERS, RATE = 2_500, 500, 250.0
 
@@ -30,7 +30,7 @@ def test_valid_one_clicks_from_few_addresses_are_honoured_and_a_forger_is_blocke
     database = connection.settings_dict
     url = re.sub(r"/[^/]*$", f"/{database['NAME']}", site_settings.DATABASE_URL)
 
-    result = flood(url, site_settings.REDIS_URL, valid=400, forged=400)
+    result = flood(url, site_settings.REDIS_URL, valid=400, forged=400, settings="tests.journeys.patient_settings")
 
     # On a machine that stalls for seconds some are kept (202), and applied a moment later.
     assert result.valid.statuses[200] + result.valid.statuses[202] == 400

@@ -101,9 +101,10 @@ def test_one_click_in_the_mail_program_unsubscribes_and_looking_does_not(running
         assert page.status == 200
     assert statuses(running, "leave") == ["active"]
     with urllib.request.urlopen(urllib.request.Request(link, data=b"List-Unsubscribe=One-Click"), timeout=30) as answer:
-        assert answer.status == 200
+        # 202 where the machine stalls: kept, and applied a moment later.
+        assert answer.status in {200, 202}
 
-    assert statuses(running, "leave") == ["unsubscribed"]
+    running.wait_for(lambda: statuses(running, "leave") == ["unsubscribed"], 60)
     assert read(running, campaign)[1]["unsubscribed"] == 1
 
 

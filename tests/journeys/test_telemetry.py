@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 import urllib.request
 
 import pytest
@@ -27,6 +26,9 @@ _UPS_OWN = re.compile(
 )
 
 
+ALL_SENT = [("outreach_sends_total", "sent"), ("outreach_ledger_rows", "outreach", "sent")]
+
+
 @pytest.fixture(scope="module")
 def running(start_site):
     return start_site(SES_MAX_SEND_RATE="50")
@@ -44,7 +46,7 @@ def campaign(running):
 
     running.wait_for(finished, 180)
     # The calls of the last half second, and answers that are kept for a moment.
-    time.sleep(5)
+    running.wait_for(lambda: {scrape(running).get(key) for key in ALL_SENT} == {150}, 60)
     seen.append((scrape(running), read(running, group)[1]))
     return seen
 

@@ -16,6 +16,7 @@ class Stub:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self):
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _serve(self):

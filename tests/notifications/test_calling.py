@@ -54,9 +54,10 @@ def test_calls_are_not_squeezed_together_after_a_late_one(clock):
     assert moments == pytest.approx([100.0, 100.1833, 100.3667, 100.55], abs=0.001)
 
 
-def test_a_call_that_a_stall_held_up_is_not_made_and_the_mail_waits(clock):
+def test_a_call_that_a_stall_held_up_is_not_made_and_the_mail_waits(clock, monkeypatch):
     transport = MemoryTransport()
 
+    monkeypatch.setattr(calling, "_TOO_LATE", 0.9)
     (outcome,) = make(calls_of(transport), checked_at=clock.now - 1)
 
     assert (outcome.verdict, transport.sent) == (Verdict.WAIT, [])

@@ -67,8 +67,9 @@ def test_a_refused_sender_is_tried_again_after_five_minutes():
 
 
 @pytest.mark.parametrize("rate", [5.0, 20.0])
-def test_an_ses_that_says_nothing_is_given_a_rest(settings, rate):
+def test_an_ses_that_says_nothing_is_given_a_rest(settings, monkeypatch, rate):
     settings.SES_MAX_SEND_RATE = rate
+    monkeypatch.setattr(dispatching, "_TASK_SECONDS", 60.0)
     for n in range(30):
         outbox.posted(to=f"p{n}@example.com")
     silent = MemoryTransport(lambda _message: Outcome(Verdict.UNKNOWN, error="InternalFailure"))
@@ -110,8 +111,9 @@ def test_workers_that_died_say_nothing_about_ses(now):
     assert not claiming.is_silent(now=now)
 
 
-def test_an_ses_that_answers_again_gives_nobody_a_rest(settings, now):
+def test_an_ses_that_answers_again_gives_nobody_a_rest(settings, monkeypatch, now):
     settings.SES_MAX_SEND_RATE = 5.0  # and so many are claimed at once
+    monkeypatch.setattr(dispatching, "_TASK_SECONDS", 60.0)
     without_an_answer(now)
     for n in range(6):
         outbox.posted(to=f"q{n}@example.com")

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+from contextlib import suppress
 
 import boto3
 import pytest
@@ -146,7 +147,7 @@ def test_whatever_breaks_after_the_request_was_read_is_unknown(outcome_of, scrip
 
 
 def test_no_answer_in_time_is_unknown(outcome_of, monkeypatch):
-    monkeypatch.setattr("notifications.transports.ses._READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("notifications.transports.ses._READ_TIMEOUT", 2.0)
 
     outcome = outcome_of(lambda connection: connection.recv(1))
 
@@ -181,9 +182,11 @@ def test_tls_that_fails_or_hangs_in_its_handshake_waits(outcome_of, monkeypatch,
         connections = []
 
         def speak_no_tls():
-            connections.append(server.accept()[0])
-            if talks:
-                connections[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            # On a slow machine the client may have given up by then.
+            with suppress(OSError):
+                connections.append(server.accept()[0])
+                if talks:
+                    connections[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         threading.Thread(target=speak_no_tls, daemon=True).start()
         outcome = outcome_of(url=f"https://127.0.0.1:{server.getsockname()[1]}")

@@ -98,7 +98,7 @@ def test_a_delivery_that_finds_no_slot_nearby_takes_none_from_those_that_do(monk
 
 def test_late_slots_that_cannot_be_replaced_nearby_end_the_delivery():
     ledger = FakeLedger()
-    ledger.start = lambda ids: (pacing.reserve(90, rate=10) and time.sleep(1.2)) or set(ids)
+    ledger.start = lambda ids: (pacing.reserve(600, rate=10) and time.sleep(1.2)) or set(ids)
 
     report = delivering.deliver(mails(3), ledger=ledger, transport=MemoryTransport(), rate=10)
 
@@ -155,14 +155,15 @@ def test_urgent_mail_does_not_make_room_for_urgent_mail_that_comes_later():
 
 
 def test_a_mail_that_urgent_mail_moves_again_and_again_is_not_waited_for_for_ever(monkeypatch):
-    monkeypatch.setattr(slots, "LONGEST_WAIT", 1.0)
-    pacing.reserve(5, rate=10)
+    monkeypatch.setattr(slots, "LONGEST_WAIT", 60.0)
+    pacing.reserve(300, rate=10)
     signs, record_until, ledger = [], delivering._Delivery._record_until, FakeLedger()
     ledger.give_sign_of_life = lambda: signs.append(time.monotonic())
 
     def and_urgent_mail_comes(self, moment):
-        pacing.reserve_urgent(3, rate=10)
-        record_until(self, moment)
+        pacing.reserve_urgent(30, rate=10)
+        # Not until the slot, which urgent mail moves by three seconds more each time.
+        record_until(self, time.monotonic() + 0.06)
 
     monkeypatch.setattr(delivering._Delivery, "_record_until", and_urgent_mail_comes)
 

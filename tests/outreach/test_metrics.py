@@ -204,7 +204,8 @@ def test_a_question_that_fails_costs_its_own_numbers_only(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_an_answer_is_kept_for_a_moment(now):
+def test_an_answer_is_kept_for_a_moment(now, monkeypatch):
+    monkeypatch.setattr(gauging, "_KEEP_AT_LEAST", 600.0)
     assert scrape()["outreach_suppressions", "manual"] == 0
     SuppressionFactory()
 

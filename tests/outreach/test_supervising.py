@@ -144,6 +144,7 @@ def test_a_signal_is_heard_where_the_code_waits(signals, number):
 
 
 def test_one_key_press_that_arrives_twice_is_no_hurry(signals, monkeypatch):
+    monkeypatch.setattr(supervising, "_ONE_KEY_PRESS", 60.0)
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
     assert not signals.hurried()
