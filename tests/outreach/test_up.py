@@ -95,7 +95,9 @@ class Up:
         self.process.kill()
         self.process.wait()
         for process in self.all_processes():
-            process.kill()
+            # It may have ended by itself, or with its parent.
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture(scope="module")
