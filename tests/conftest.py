@@ -84,13 +84,15 @@ def _start() -> None:
 
     # Here, so that conftests below this one may import models.
     django.setup()
-    _be_patient()
+    _adapt_settings()
 
 
-def _be_patient() -> None:
-    """Let a machine that stalls for seconds be no server that is away."""
+def _adapt_settings() -> None:
+    """Let a machine that stalls for seconds be no server that is away, and a test's client cost little."""
     from django.conf import settings
 
+    # Else each client that is made looks at every static file.
+    settings.WHITENOISE_AUTOREFRESH = True
     settings.DATABASES["default"]["OPTIONS"]["connect_timeout"] = 60
     for options in (settings.CACHES["default"]["OPTIONS"], settings.CELERY_BROKER_TRANSPORT_OPTIONS):
         options.update(socket_timeout=60, socket_connect_timeout=60)
