@@ -13,6 +13,7 @@ from campaigns import dispatching, reporting
 from campaigns.models import Campaign, EmailSend
 from notifications.models import Suppression
 from notifications.transports.memory import MemoryTransport
+from prospects.models import Prospect
 from tests.factories import CampaignFactory, ProspectFactory
 
 PEOPLE, NOES, _THREADS = 2000, 500, 4
@@ -64,7 +65,7 @@ def test_no_call_starts_later_than_a_second_after_the_commit_of_a_no(settings, m
     monkeypatch.setattr("campaigns.lifecycle.publish", lambda *_: True)
     settings.SES_MAX_SEND_RATE = 150.0 if most_together == 1 else 450.0
     campaign = CampaignFactory(sending=True)
-    people = ProspectFactory.create_batch(PEOPLE)
+    people = Prospect.objects.bulk_create(ProspectFactory.build_batch(PEOPLE))
     EmailSend.objects.bulk_create(EmailSend(campaign=campaign, prospect=one, email=one.email) for one in people)
     transport, over = Timed(most_together), threading.Event()
     worker = threading.Thread(target=send_all, args=[campaign, transport, over])
