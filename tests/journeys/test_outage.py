@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -105,13 +105,16 @@ def frozen(server):
     """The server and all its sessions, without a word."""
     root = psutil.Process(server.pid)
     everyone = [root, *root.children(recursive=True)]
+    # Sessions, and the processes that tidy up, come and go.
     for process in everyone:
-        process.suspend()
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
     try:
         yield
     finally:
         for process in everyone:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def test_a_thousand_nos_while_postgresql_is_stopped_are_a_thousand_unsubscribed(web):
