@@ -27,8 +27,7 @@ def main():
     print("ready", file=sys.stderr, flush=True)
     sys.stdin.readline()
     began, cpu = time.perf_counter(), time.process_time()
-    # The campaign's own loop goes on whatever a turn says: there is no worker that would be woken.
-    while campaign.sends.filter(sent_at__isnull=True).exists() and (take_turn(campaign, lane, transport) or not lane):
+    while campaign.sends.filter(sent_at__isnull=True).exists() and goes_on(campaign, lane, transport):
         if campaign.sends.filter(sent_at__isnull=False).count() >= mails:
             break
     used = time.process_time() - cpu
@@ -39,6 +38,16 @@ def most_memory():
     """KB at the highest; `ru_maxrss` would begin with what the parent once had."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def goes_on(campaign, lane, transport):
+    """Whether there is a turn after this one. The campaign's own loop would be woken, but there is nobody here who wakes it."""
+    more = take_turn(campaign, lane, transport)
+    if more or lane:
+        return more
+    campaign.refresh_from_db()
+    time.sleep(0.01)
+    return campaign.status == "sending"
 
 
 def take_turn(campaign, lane, transport):

@@ -319,7 +319,10 @@ if code:
 def said(tmp_path_factory):
     """What processes wrote that ran code of `LIBRARIES`, by that code: standard output, standard error."""
     directory = tmp_path_factory.mktemp("said")
-    subprocess.run([sys.executable, "-c", EACH, directory, json.dumps([*LIBRARIES])], cwd=ROOT, timeout=180, check=True)
+    command = [sys.executable, "-c", EACH, directory, json.dumps([*LIBRARIES])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=True)
+    # Nor does a start say anything.
+    assert (done.stdout, done.stderr) == ("", "")
     return {
         code: [(directory / f"{number}.{name}").read_text() for name in ("out", "err")] for number, code in enumerate(LIBRARIES)
     }
